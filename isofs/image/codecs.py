@@ -1,0 +1,247 @@
+"""Codecs: the stored bytes of one block -> its decoded bytes, exactly as many as wanted or an error.
+
+Output is bounded by the block size whatever the stream claims. What real files show is tolerated only where the
+wanted bytes are certain: bytes after a deflate stream (alignment, an Adler-32 left by ciso.py), a last block padded
+with zeros before compression, padding after an LZ4 block, a zlib header where a raw stream is due.
+
+The libraries are imported when an image needs them (`require`): libdeflate by `deflate`, else the standard library's
+zlib; `lz4`; `lzallright` for LZO1X; the standard library's lzma and bz2, and its zstd or `backports.zstd`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Final
+
+from ..errors import ImageError, UnsupportedError
+from .blockmap import BZIP2, DEFLATE, KIND_NAMES, LZ4, LZO1X, XZ, ZLIB, ZSTD
+
+_XZ_MEMORY: Final = 256 << 20
+_ZSTD_WINDOW_LOG: Final = 27
+_modules: dict[int, ModuleType | None] = {}
+
+
+def require(kind: int) -> None:
+    """Imports what `kind` needs, so that nothing is imported later. Raises `UnsupportedError` if it is not there."""
+    if kind in _modules:
+        return
+    module: ModuleType | None = None
+    try:
+        if kind in (DEFLATE, ZLIB):
+            try:
+                import deflate as module
+            except ImportError:
+                module = None  # zlib serves: slower, with the same results
+        elif kind == LZ4:
+            import lz4.block as module
+        elif kind == LZO1X:
+            import lzallright as module
+        elif kind == XZ:
+            import lzma as module
+        elif kind == BZIP2:
+            import bz2 as module
+        elif kind == ZSTD:
+            module = _zstd()
+    except ImportError as error:
+        raise UnsupportedError(
+            f"{KIND_NAMES[kind]} blocks need the Python package {(error.name or '?').partition('.')[0]}",
+            "install it with pip",
+        ) from None
+    _modules[kind] = module
+
+
+def _zstd() -> ModuleType:
+    from importlib import import_module
+
+    try:
+        return import_module("compression.zstd")
+    except ImportError:
+        return import_module("backports.zstd")
+
+
+def decode(kind: int, stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    """The first `want` bytes of a block of at most `block_size` bytes.
+
+    Raises `ImageError` when the stored bytes do not give them.
+    """
+    return _CODECS[kind](stored, want, block_size)
+
+
+def _inflate_with(kind: int, stored: bytes | memoryview, block_size: int) -> bytes | None:
+    """What libdeflate makes of a stream: its bytes if it ends soundly within `block_size`, else None."""
+    library = _modules.get(kind)
+    if library is None:
+        return None
+    inflate = library.deflate_decompress if kind == DEFLATE else library.zlib_decompress
+    try:
+        return bytes(inflate(stored, block_size))
+    except library.DeflateError:
+        return None
+
+
+def _deflate(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    data = _inflate_with(DEFLATE, stored, block_size)
+    if data is None:
+        # Streams that go on past the block (their first bytes are certain), and zlib streams where raw ones are due.
+        try:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stored, block_size)
+        except zlib.error as error:
+            if not _has_zlib_header(stored):
+                raise ImageError(f"the deflate stream is damaged ({error})") from None
+            return _zlib(stored, want, block_size)
+    return _first(data, want, "deflate")
+
+
+def _zlib(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    data = _inflate_with(ZLIB, stored, block_size)
+    if data is None:
+        stream = zlib.decompressobj()
+        try:
+            data = stream.decompress(stored, block_size + 1)  # one more, so that the checksum is reached
+        except zlib.error as error:
+            raise ImageError(f"the zlib stream is damaged ({error})") from None
+        if len(data) > block_size:
+            raise ImageError(f"the zlib stream holds more than the block's {block_size} bytes")
+        if not stream.eof:
+            raise ImageError("the zlib stream ends too early")
+    return _first(data, want, "zlib")
+
+
+def _has_zlib_header(stored: bytes | memoryview) -> bool:
+    return len(stored) > 2 and stored[0] & 15 == 8 and (stored[0] << 8 | stored[1]) % 31 == 0
+
+
+def _lz4(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    library = _modules[LZ4]
+    assert library is not None
+    for block in (stored, stored[4:]) if stored[:4] == block_size.to_bytes(4, "little") else (stored,):
+        try:
+            return _first(library.decompress(block, uncompressed_size=block_size), want, "LZ4")
+        except (library.LZ4BlockError, ImageError):
+            end = _lz4_end(block, want, block_size)
+            if end is None:
+                continue
+        try:
+            return _first(library.decompress(block[:end], uncompressed_size=block_size), want, "LZ4")
+        except library.LZ4BlockError:
+            continue
+    raise ImageError("the LZ4 block is damaged")
+
+
+def _lz4_end(stored: bytes | memoryview, want: int, block_size: int) -> int | None:
+    """Where an LZ4 block ends that padding follows, or None if it never yields `want` bytes.
+
+    A block has no end mark: it ends with literals. The walk over its sequences (token, literals, offset, match) stops
+    at the literals that complete the block; for a last block, which may be short, at the last possible ones.
+    """
+    made = position = 0
+    end: int | None = None
+    size = len(stored)
+    try:
+        while position < size:
+            token = stored[position]
+            position += 1
+            length = token >> 4
+            if length == 15:
+                more = 255
+                while more == 255:
+                    more = stored[position]
+                    position += 1
+                    length += more
+            position += length
+            made += length
+            if position > size or made > block_size:
+                break
+            if made >= want:
+                end = position
+                if made == block_size:
+                    break
+            offset = stored[position] | stored[position + 1] << 8
+            position += 2
+            if not 0 < offset <= made:
+                break
+            length = (token & 15) + 4
+            if length == 19:
+                more = 255
+                while more == 255:
+                    more = stored[position]
+                    position += 1
+                    length += more
+            made += length
+            if made > block_size:
+                break
+    except IndexError:
+        pass  # the input is used up: what was complete until then counts
+    return end
+
+
+def _lzo1x(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    library = _modules[LZO1X]
+    assert library is not None
+    try:
+        data: bytes = library.LZOCompressor().decompress(stored, block_size)
+    except library.InputNotConsumed as error:  # padding: the data is complete and comes with the exception
+        data = error.args[1]
+    except library.LZOError as error:
+        raise ImageError(f"the LZO1X block is damaged ({error.args[0] if error.args else error})") from None
+    if len(data) > block_size:
+        raise ImageError(f"the LZO1X block holds more than the block's {block_size} bytes")
+    return _first(data, want, "LZO1X")
+
+
+def _xz(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    library = _modules[XZ]
+    assert library is not None
+    stream = library.LZMADecompressor(library.FORMAT_XZ, memlimit=_XZ_MEMORY)
+    return _bounded(stream, library.LZMAError, stored, want, block_size, "xz")
+
+
+def _bzip2(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    library = _modules[BZIP2]
+    assert library is not None
+    return _bounded(library.BZ2Decompressor(), (OSError, ValueError), stored, want, block_size, "bzip2")
+
+
+def _zstd_frame(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    library = _modules[ZSTD]
+    assert library is not None
+    options = {library.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+    stream = library.ZstdDecompressor(options=options)
+    return _bounded(stream, library.ZstdError, stored, want, block_size, "zstd")
+
+
+def _bounded(
+    stream: object,
+    error: type[Exception] | tuple[type[Exception], ...],
+    stored: bytes | memoryview,
+    want: int,
+    block_size: int,
+    name: str,
+) -> bytes:
+    """Decodes with an object of the standard library's kind: `decompress(data, max_length)`."""
+    try:
+        data: bytes = stream.decompress(stored, block_size + 1)  # type: ignore[attr-defined]
+    except error as reason:
+        raise ImageError(f"the {name} stream is damaged ({reason})") from None
+    if len(data) > block_size:
+        raise ImageError(f"the {name} stream holds more than the block's {block_size} bytes")
+    return _first(data, want, name)
+
+
+def _first(data: bytes, want: int, name: str) -> bytes:
+    if len(data) < want:
+        raise ImageError(f"the {name} block ends after {len(data)} of {want} bytes")
+    return data if len(data) == want else data[:want]
+
+
+_CODECS: Final[dict[int, Callable[[bytes | memoryview, int, int], bytes]]] = {
+    DEFLATE: _deflate,
+    ZLIB: _zlib,
+    LZ4: _lz4,
+    LZO1X: _lzo1x,
+    XZ: _xz,
+    BZIP2: _bzip2,
+    ZSTD: _zstd_frame,
+}

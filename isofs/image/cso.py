@@ -1,0 +1,230 @@
+"""CSO, the "compressed ISO" of the PSP, versions 0, 1 and 2 (magic `CISO`).
+
+Header, 24 bytes, little-endian:
+
+| at | size | field | |
+| --- | --- | --- | --- |
+| 0 | 4 | magic | `CISO` |
+| 4 | 4 | header size | 0, 24 or junk: never used, the index is always at 24 |
+| 8 | 8 | disc size | bytes |
+| 16 | 4 | block size | 2048 by most writers, 16384 by maxcso from 2 GiB on; any number |
+| 20 | 1 | version | 0 and 1 mean the same |
+| 21 | 1 | index shift | positions are multiples of 1 << shift |
+| 22 | 2 | unused | |
+
+Index at 24: N + 1 entries of 32 bits, N = ceil(disc size / block size). Position of block i in the file =
+`(entry & 0x7FFFFFFF) << shift`; it reaches to the next entry's position, alignment padding included.
+
+| version | bit 31 | stored bytes | kind |
+| --- | --- | --- | --- |
+| 0, 1 | set | | plain |
+| 0, 1 | clear | | raw deflate |
+| 2 | either | >= block size | plain |
+| 2 | clear | < block size | raw deflate |
+| 2 | set | < block size | LZ4, padding may follow |
+
+Met in real files, and what is done about it:
+
+- The last entry rounded down to the alignment, or up beyond the end of the file, or 0, or with bit 31 set: the last
+  block reaches to the end of the file where the entry cannot be meant.
+- An index with one entry too few, because the writer rounded the number of blocks down (ziso.py, old ciso.py): the
+  tail of the disc was never stored. It reads as an error and is said.
+- An index of zeros: the compressor did not finish. Refused.
+- Entries that go backwards or point before the index, blocks that claim more than compression can add: those blocks
+  read as errors.
+- GameCube and Wii images have the same magic and no compression at all; they are told apart by their map of bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from .. import limits
+from ..errors import ImageError, NotADisc, UnsupportedError
+from .blockmap import BAD, DEFLATE, LZ4, PLAIN, BlockMap, Rows, empty_rows
+from .source import Source
+
+MAGIC: Final = b"CISO"
+HEADER: Final = struct.Struct("<4sIQIBB2x")
+INDEX_AT: Final = HEADER.size
+FLAG: Final = 0x8000_0000
+"""Bit 31 of an entry: what it means is the version's choice."""
+
+_GAMECUBE_HEADER: Final = 0x8000
+_GAMECUBE_BLOCKS: Final = frozenset(1 << n for n in range(15, 25))
+
+
+class Header(NamedTuple):
+    """The fields of the header that mean something."""
+
+    disc_size: int
+    block_size: int
+    version: int
+    shift: int
+
+
+def open_map(source: Source) -> BlockMap:
+    """The block map of a CSO image.
+
+    Raises `NotADisc` for a GameCube or Wii image, `UnsupportedError` for a version above 2, `ImageError` for a header
+    or index that cannot be true.
+    """
+    if _is_gamecube(source):
+        raise NotADisc(
+            "a GameCube or Wii CISO image: such discs have no ISO 9660 file system",
+            "open it with Dolphin, or unpack it with wit",
+        )
+    header = parse_header(source, "CSO")
+    if header.version > 2:
+        raise UnsupportedError(f"CSO version {header.version} is unknown", "convert it to an ISO with maxcso --decompress")
+    if header.version == 2:
+        return indexed_map(source, header, "CSO version 2", frozenset((DEFLATE, LZ4)), _kind_in_version_2)
+    return indexed_map(source, header, f"CSO version {header.version}", frozenset((DEFLATE,)), _kind_in_version_1)
+
+
+def _kind_in_version_1(flagged: int, stored: int, block_size: int) -> int:
+    return PLAIN if flagged else DEFLATE
+
+
+def _kind_in_version_2(flagged: int, stored: int, block_size: int) -> int:
+    if stored >= block_size:
+        return PLAIN
+    return LZ4 if flagged else DEFLATE
+
+
+def _is_gamecube(source: Source) -> bool:
+    """Whether bytes 8 to 0x7FFF are a map of absent (0) and present (1) blocks; in a CSO they hold sizes."""
+    head = source.pread(_GAMECUBE_HEADER, 0)
+    return (
+        len(head) == _GAMECUBE_HEADER
+        and int.from_bytes(head[4:8], "little") in _GAMECUBE_BLOCKS
+        and not head[8:].strip(b"\0\1")
+    )
+
+
+def parse_header(source: Source, name: str) -> Header:
+    """The header of a CSO or ZSO image, its claims checked against limits and the file's size.
+
+    Raises `ImageError`.
+    """
+    head = source.pread(HEADER.size, 0)
+    if len(head) < HEADER.size:
+        raise ImageError(f"truncated: the {name} header is cut off", "copy the image again")
+    _, _, disc_size, block_size, version, shift = HEADER.unpack(head)
+    if block_size not in limits.BLOCK_SIZE or shift > 31 or not 0 < disc_size <= limits.DISC_SIZE:
+        raise ImageError(
+            f"damaged {name} header: {disc_size} bytes in blocks of {block_size}, index shift {shift}",
+            "copy the image again",
+        )
+    if shift > limits.INDEX_SHIFT:
+        raise ImageError(f"damaged {name} header: index shift {shift} is above {limits.INDEX_SHIFT}", "copy the image again")
+    return Header(disc_size, block_size, version, shift)
+
+
+def indexed_map(
+    source: Source,
+    header: Header,
+    name: str,
+    kinds: frozenset[int],
+    kind_of: Callable[[int, int, int], int],
+) -> BlockMap:
+    """The map behind a header of this layout; `kind_of(bit 31, stored bytes, block size)` tells a block's kind.
+
+    Raises `ImageError` where the index does not fit into the file or was never written.
+    """
+    disc_size, block_size, _, shift = header
+    count = -(-disc_size // block_size)
+    if INDEX_AT + 4 * count > source.size:
+        raise ImageError(
+            f"truncated: the index of {count} blocks does not fit into the {name} file's {source.size} bytes",
+            "copy the image again",
+        )
+    start = _entries(source, 0, min(8, count))
+    if not any(start):
+        raise ImageError("the index is empty: the compressor did not finish", "compress the disc again")
+    warnings = []
+    floor = disc_size // block_size
+    if floor != count and (start[0] & ~FLAG) << shift == _aligned(INDEX_AT + 4 * (floor + 1), shift):
+        warnings.append(f"the last {disc_size - floor * block_size} bytes of the disc were never stored; they read as an error")
+        count = floor
+    elif INDEX_AT + 4 * (count + 1) > source.size:
+        raise ImageError(f"truncated: the {name} file ends inside its index", "copy the image again")
+    file_size = source.size
+    most = block_size + block_size // 8 + 64 + (1 << shift)
+
+    def load(first: int, n: int) -> Rows:
+        entries = _entries(source, first, n + 1)
+        rows = empty_rows()
+        position = (entries[0] & ~FLAG) << shift
+        for i in range(n):
+            flagged = entries[i] & FLAG
+            end = (entries[i + 1] & ~FLAG) << shift
+            last = first + i == count - 1
+            if last and (not position < end <= file_size or file_size - end < 1 << shift):
+                stored = file_size - position
+                surplus = stored - block_size
+                kind = kind_of(flagged, stored, block_size)
+                if kind_of(flagged, 1, block_size) != kind and surplus >= 1 << shift:
+                    kind = BAD  # the length tells the kind, and the end is not known
+            else:
+                stored = end - position
+                kind = kind_of(flagged, stored, block_size)
+            if position < INDEX_AT or stored <= 0:
+                kind = BAD
+            elif kind == PLAIN:
+                if stored < block_size and not last:
+                    kind = BAD
+            elif stored > most:
+                if last:
+                    stored = most
+                else:
+                    kind = BAD
+            rows.positions.append(position)
+            rows.stored.append(max(stored, 0))
+            rows.kinds.append(kind)
+            position = end
+        return rows
+
+    final = (_entries(source, count, 1)[0] & ~FLAG) << shift
+    if final > file_size + (1 << shift):
+        present = _stored_blocks(source, count, shift)
+        warnings.append(f"truncated: {present} of {count} blocks are present; the others read as errors")
+    return BlockMap(
+        format=name,
+        block_size=block_size,
+        disc_size=disc_size,
+        kinds=kinds,
+        load=load,
+        count=count,
+        warnings=tuple(warnings),
+    )
+
+
+def _entries(source: Source, first: int, n: int) -> array[int]:
+    raw = source.pread(4 * n, INDEX_AT + 4 * first)
+    if len(raw) != 4 * n:
+        raise ImageError("the file became shorter than its index")
+    entries = array("I", raw)
+    if sys.byteorder == "big":
+        entries.byteswap()
+    return entries
+
+
+def _aligned(position: int, shift: int) -> int:
+    return -(-position >> shift) << shift
+
+
+def _stored_blocks(source: Source, count: int, shift: int) -> int:
+    """How many blocks end within the file, by bisection of the ascending index."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high + 1) // 2
+        if (_entries(source, middle, 1)[0] & ~FLAG) << shift <= source.size:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,198 @@
+"""Byte sources: a size, and `pread` at any offset.
+
+A source has no position, so threads share it and sources stack: the image file, ranges of another source joined
+(`Extents`), a compressed image's disc (`image.disc.Disc`), a zisofs file upon that disc.
+
+Reads wait for storage, except by a thread that said `never_wait()`: there a read that would have to wait raises
+`NotReady`, and the question is asked again by a thread that may wait.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+from ..errors import ImageError, NotReady, SystemRefused, UsageError
+
+_thread = threading.local()
+
+
+def never_wait() -> None:
+    """From now on reads by the calling thread raise `NotReady` instead of waiting for storage or a decoder."""
+    _thread.impatient = True
+
+
+def may_wait() -> bool:
+    """Whether the calling thread may wait for storage and decoders."""
+    return not getattr(_thread, "impatient", False)
+
+
+class Source(Protocol):
+    """Something with a size in bytes that can be read at any offset."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def pread(self, n: int, offset: int) -> bytes:
+        """At most `n` bytes from `offset`; fewer only at the end.
+
+        Raises `ImageError` where the bytes cannot be had, `NotReady` by the rule of this module.
+        """
+        ...
+
+
+class FileSource:
+    """A regular file or block device, opened for reading.
+
+    Raises `UsageError` for what is neither (and never waits for a pipe's other end), `SystemRefused` where the
+    system does not open it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            mode = os.stat(path).st_mode  # before opening: a named pipe would wait for its writer
+            _refuse_unless_seekable(mode, path)
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError as error:
+            raise _refusal(error, path) from None
+        except ValueError:
+            raise UsageError("not a file name: it holds a NUL byte", path=path) from None
+        try:
+            status = os.fstat(self._fd)
+            _refuse_unless_seekable(status.st_mode, path)
+            self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the file; a second call does nothing."""
+        fd, self._fd = getattr(self, "_fd", -1), -1
+        if fd >= 0:
+            os.close(fd)
+
+    def pread(self, n: int, offset: int) -> bytes:
+        """As `Source.pread`. A file that has become shorter gives fewer bytes: the caller knows what it needs."""
+        n = min(n, self.size - offset)
+        if n <= 0:
+            return b""
+        try:
+            if not may_wait():
+                return self._pread_from_memory(n, offset)
+            piece = os.pread(self._fd, n, offset)
+            if len(piece) == n:
+                return piece
+            pieces = []
+            while piece:
+                pieces.append(piece)
+                n -= len(piece)
+                offset += len(piece)
+                piece = os.pread(self._fd, n, offset) if n else b""
+            return b"".join(pieces)
+        except OSError as error:
+            raise ImageError(f"reading {n} bytes at {offset}: {os.strerror(error.errno or errno.EIO)}") from None
+
+    def _pread_from_memory(self, n: int, offset: int) -> bytes:
+        buffer = bytearray(n)
+        try:
+            got = os.preadv(self._fd, [buffer], offset, os.RWF_NOWAIT)
+        except (BlockingIOError, NotImplementedError):
+            raise NotReady from None
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):  # this file system cannot tell
+                raise NotReady from None
+            raise
+        if got < n:  # the rest is not in memory, or the file has become shorter: a patient read finds out
+            raise NotReady
+        return bytes(buffer)
+
+
+def _refuse_unless_seekable(mode: int, path: str) -> None:
+    if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
+        return
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a character device",
+    }
+    kind = kinds.get(stat.S_IFMT(mode), "a file of an unknown kind")
+    raise UsageError(f"{kind}, not a regular file", "name the image itself", path=path)
+
+
+def _refusal(error: OSError, path: str) -> UsageError | SystemRefused:
+    reason = os.strerror(error.errno or errno.EIO)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return UsageError(f"{reason[:1].lower()}{reason[1:]}", "check the image's name", path=path)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return UsageError("permission denied", "you need to be allowed to read the image", path=path)
+    return SystemRefused(reason, path=path)
+
+
+class Extent(NamedTuple):
+    """A range of a source. With `unit` the data is interleaved: `unit` bytes of data, `gap` bytes of others' (ECMA-119 6.4.3)."""
+
+    position: int
+    """Byte position of the first byte in the source."""
+    length: int
+    """Bytes of data, gaps not counted."""
+    unit: int = 0
+    """Bytes of data between two gaps; 0 where the range has no gaps."""
+    gap: int = 0
+    """Bytes of each gap."""
+
+
+class Extents:
+    """Ranges of another source, joined: the bytes of a file.
+
+    Unlike other sources it is never short: a byte that the source does not have is an `ImageError`, which names
+    `label`. Reading beyond `size` gives nothing.
+    """
+
+    def __init__(self, source: Source, extents: Sequence[Extent], label: str = "file") -> None:
+        self.source = source
+        self.extents = tuple(extents)
+        self.label = label
+        self._ends = tuple(accumulate(extent.length for extent in self.extents))
+        self.size = self._ends[-1] if self._ends else 0
+
+    def pread(self, n: int, offset: int) -> bytes:
+        """The bytes from `offset` on, `n` of them or as many as there are up to the end."""
+        n = min(n, self.size - offset)
+        if n <= 0 or offset < 0:
+            return b""
+        pieces = [self._exactly(position, length) for position, length in self._ranges(n, offset)]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _exactly(self, position: int, length: int) -> bytes:
+        piece = self.source.pread(length, position)
+        if len(piece) != length:
+            raise ImageError(f"{self.label}: bytes {position} to {position + length} lie beyond the end of the disc")
+        return piece
+
+    def _ranges(self, n: int, offset: int) -> Iterator[tuple[int, int]]:
+        """Positions and lengths in the source of `n` bytes from `offset`."""
+        i = bisect_right(self._ends, offset)
+        while n > 0:
+            extent = self.extents[i]
+            inside = offset - (self._ends[i] - extent.length)
+            length = min(n, extent.length - inside)
+            if extent.unit:
+                unit, within = divmod(inside, extent.unit)
+                length = min(length, extent.unit - within)
+                inside = unit * (extent.unit + extent.gap) + within
+            if length:
+                yield extent.position + inside, length
+            n -= length
+            offset += length
+            if offset >= self._ends[i]:
+                i += 1

@@ -1,0 +1,36 @@
+"""What tree is on the disc? `open_volume` recognises the file system and chooses the tree.
+
+A volume format is one folder that gives a `tree.Volume`.
+"""
+
+from __future__ import annotations
+
+from ..errors import ImageError, IsofsError
+from ..image import Image
+from .iso9660 import open_iso9660, udf_stub
+from .tree import View, Volume
+
+__all__ = ["View", "Volume", "open_volume"]
+
+
+def open_volume(image: Image, view: View | None = None) -> Volume:
+    """The tree of an image's disc, shown by `view`. Reads a handful of sectors.
+
+    Sentences that a person should know are added to `image.warnings`. Raises `NotADisc`, `UnsupportedError` and
+    `ImageError`, each naming the path.
+    """
+    try:
+        volume = open_iso9660(image.disc, view or View(), image.cache)
+        told = volume.descriptor.space_size * volume.descriptor.block_size
+        if told - image.disc.size >= volume.descriptor.block_size:
+            image.warnings.append(
+                f"the disc is shorter than its volume: {image.disc.size} of {told} bytes; what is missing reads as an error"
+            )
+        try:
+            image.warnings += filter(None, [udf_stub(volume)])
+        except ImageError:
+            pass  # a damaged root is said when it is read
+        return volume
+    except IsofsError as error:
+        error.path = error.path or image.path
+        raise

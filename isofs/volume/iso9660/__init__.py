@@ -1,0 +1,110 @@
+"""ISO 9660 with Rock Ridge, Joliet and zisofs: `open_iso9660` chooses the tree, `volume.Iso9660` is it."""
+
+from __future__ import annotations
+
+from ... import limits
+from ...errors import ImageError
+from ...image.cache import BlockCache
+from ...image.source import Source
+from ..tree import Findings, View
+from . import susp
+from .descriptors import SECTOR, VolumeDescriptor, read_descriptors
+from .records import FLAG_DIRECTORY, SELF, Record, walk_records
+from .volume import Iso9660, root_place
+
+__all__ = ["open_iso9660"]
+
+_EMPTY_ROOT = 3
+"""A root with fewer records holds `.` and `..` only."""
+
+
+class _Tree:
+    """A descriptor's tree as far as its root's first sector tells."""
+
+    def __init__(self, disc: Source, descriptor: VolumeDescriptor, findings: Findings) -> None:
+        self.descriptor = descriptor
+        place = root_place(descriptor)
+        data = disc.pread(SECTOR, place)
+        self.records = list(walk_records(data, place, descriptor.block_size, findings.add))
+        if not self.records:
+            raise ImageError(f"the root directory at byte {place} holds no directory record")
+
+    @property
+    def own(self) -> Record | None:
+        """The root's `.` record."""
+        first = self.records[0]
+        return first if first.identifier == SELF and first.flags & FLAG_DIRECTORY else None
+
+
+def open_iso9660(disc: Source, view: View, cache: BlockCache) -> Iso9660:
+    """The tree of a disc that Linux would show: Rock Ridge before Joliet before plain ISO 9660.
+
+    Exceptions: a Joliet descriptor in front of the primary one hides nothing; where the primary root is damaged, or
+    is empty beside a Joliet tree that is not, Joliet's is taken. `cache` serves zisofs files.
+
+    Raises `NotADisc`, `UnsupportedError`, and `ImageError` where no tree is sound.
+    """
+    findings = Findings()
+    descriptors = read_descriptors(disc)
+    for reason in descriptors.damage:
+        findings.add(0, reason)
+    primary, reason = _open_tree(disc, descriptors.primary, findings)
+    joliet, joliet_reason = (None, "") if view.nojoliet else _open_tree(disc, descriptors.joliet, findings)
+    skip, certain = (None, False) if view.norock or primary is None else _rock_ridge(disc, primary)
+    if primary is None or (joliet is not None and _joliet_is_better(primary, joliet, certain)):
+        if joliet is None:
+            raise ImageError(reason or joliet_reason or "no tree is left to show", "" if reason else "do without nojoliet")
+        if reason:
+            findings.add(0, f"{reason}; the Joliet tree is shown")
+        return Iso9660(disc, cache, view, descriptors, joliet.descriptor, skip=None, joliet=True, findings=findings)
+    return Iso9660(disc, cache, view, descriptors, primary.descriptor, skip=skip, joliet=False, findings=findings)
+
+
+def _open_tree(disc: Source, descriptor: VolumeDescriptor | None, findings: Findings) -> tuple[_Tree | None, str]:
+    if descriptor is None:
+        return None, ""
+    try:
+        return _Tree(disc, descriptor, findings), ""
+    except ImageError as error:
+        return None, error.reason
+
+
+def _joliet_is_better(primary: _Tree, joliet: _Tree, rock_ridge: bool) -> bool:
+    if not rock_ridge:
+        return True
+    return len(primary.records) < _EMPTY_ROOT <= len(joliet.records)
+
+
+def _rock_ridge(disc: Source, tree: _Tree) -> tuple[int | None, bool]:
+    """Bytes to skip in every system use field, None without Rock Ridge; and whether an ER entry makes that certain.
+
+    SP alone is enough where there is no Joliet tree; so is ER alone, in the root's own record.
+    """
+    own = tree.own
+    if own is None:
+        return None, False
+    skip = susp.skip_of(own.system_use)
+    area = susp.behind_xa(own.system_use, 0)
+    announced = any(
+        signature == b"ER" for signature, _ in susp.entries(area, disc, tree.descriptor.block_size, lambda why: None)
+    )
+    if skip is None and announced:
+        skip = 0
+    return skip, announced
+
+
+def udf_stub(volume: Iso9660) -> str:
+    """The sentence to say when a UDF bridge's ISO 9660 tree holds no more than a note; empty otherwise.
+
+    Windows discs have a README.TXT there. Looks only at roots of one sector.
+    """
+    if not volume.descriptors.udf:
+        return ""
+    root = volume.attributes(1)
+    if root.size > limits.KIB * 2:
+        return ""
+    entries = volume.entries(1)
+    if len(entries) > 1 or any(entry.attributes is None for entry in entries):
+        return ""
+    what = f"only {entries[0].name.decode('utf-8', 'replace')}" if entries else "nothing"
+    return f"the ISO 9660 tree holds {what}: the files are in the disc's UDF tree, which is not read yet (mount -t udf)"

@@ -1,0 +1,136 @@
+"""Directory records (ECMA-119 9.1) and the walk over a directory's sectors.
+
+| at | size | field | |
+| --- | --- | --- | --- |
+| 0 | 1 | length of the record | 0: nothing more in this sector |
+| 1 | 1 | extended attribute record length | logical blocks before the data |
+| 2 | 8 | extent | logical block, both-endian |
+| 10 | 8 | data length | bytes, both-endian; one section's |
+| 18 | 7 | recording time | |
+| 25 | 1 | flags | below |
+| 26 | 1 | file unit size | logical blocks of data between gaps; 0: not interleaved |
+| 27 | 1 | interleave gap size | logical blocks |
+| 28 | 4 | volume sequence number | both-endian |
+| 32 | 1 | length of the identifier | |
+| 33 | n | identifier | 00 is `.`, 01 is `..` |
+| | 0..1 | padding to an even offset | |
+| | | system use field | to the end of the record |
+
+A damaged record costs its own name: the walk goes on at the next place where a record can begin, found by the
+agreement of the both-endian numbers, or with the next sector.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+_HEAD: Final = struct.Struct("<BBI4xI4x7sBBBH2xB")
+_LEAST: Final = 34
+_HEAD_SIZE: Final = 33
+
+FLAG_HIDDEN: Final = 0x01
+FLAG_DIRECTORY: Final = 0x02
+FLAG_ASSOCIATED: Final = 0x04
+FLAG_MULTI_EXTENT: Final = 0x80
+"""Not the last section of the file."""
+
+SELF: Final = b"\0"
+PARENT: Final = b"\1"
+SECTOR: Final = 2048
+
+
+class Record(NamedTuple):
+    """A directory record as it stands."""
+
+    position: int
+    """Of its first byte on the disc."""
+    length: int
+    xar_blocks: int
+    extent: int
+    """Logical block."""
+    size: int
+    """Bytes of this section."""
+    time: bytes
+    """7 bytes, see `dates.short_time`."""
+    flags: int
+    unit: int
+    """Logical blocks."""
+    gap: int
+    """Logical blocks."""
+    sequence: int
+    """Volume of the set that holds the data."""
+    identifier: bytes
+    system_use: bytes
+
+
+def parse_record(data: bytes, at: int, position: int) -> Record | None:
+    """The record at `data[at:]`, whose first byte is byte `position` of the disc; None if there is no sound one."""
+    if at + _LEAST > len(data):
+        return None
+    length, xar, extent, size, time, flags, unit, gap, sequence, n = _HEAD.unpack_from(data, at)
+    use = _HEAD_SIZE + n + (n & 1 ^ 1)
+    if not n or length < _HEAD_SIZE + n or at + length > len(data):
+        return None
+    identifier = data[at + _HEAD_SIZE : at + _HEAD_SIZE + n]
+    return Record(
+        position, length, xar, extent, size, time, flags, unit, gap, sequence, identifier, data[at + use : at + length]
+    )
+
+
+def extent_of(data: bytes) -> tuple[int, int]:
+    """Extent and XAR length (logical blocks) of the record that `data` begins with, whatever its other fields say."""
+    _, xar, extent, *_ = _HEAD.unpack_from(data)
+    return extent, xar
+
+
+def walk_records(data: bytes, position: int, block_size: int, damaged: Callable[[int, str], None]) -> Iterator[Record]:
+    """The sound records of a directory whose bytes are `data`, from byte `position` of the disc on.
+
+    `damaged` is told the disc's byte position of what is passed over, and why. A record does not cross the end of its
+    sector; with logical blocks below 2048 bytes writers disagree where sectors begin, so only the end of the
+    directory counts, and a length of 0 leads to the next block.
+    """
+    at, size = 0, len(data)
+    while at < size:
+        if not data[at]:
+            at += block_size - (position + at) % block_size
+            continue
+        end = min(size, at + SECTOR - (position + at) % SECTOR) if block_size == SECTOR else size
+        record = parse_record(data, at, position + at)
+        if record is not None and at + record.length <= end:
+            yield record
+            at += record.length
+            continue
+        damaged(position + at, "a damaged directory record was passed over")
+        at = _next_record(data, at, end)
+
+
+def _next_record(data: bytes, at: int, end: int) -> int:
+    """Where the walk goes on behind a damaged record at `at`, within the sector that ends at `end`.
+
+    Best where its length leads, if a record certainly begins there; else at the next place where one certainly does;
+    else where its length leads, if one may begin there.
+    """
+    claimed = at + data[at] if data[at] >= _LEAST else end
+    if claimed < end and (not data[claimed] or _is_certain(data, claimed, end)):
+        return claimed
+    for candidate in range(at + 1, end - _LEAST + 1):
+        if data[candidate] >= _LEAST and _is_certain(data, candidate, end):
+            return candidate
+    if claimed < end and parse_record(data, claimed, 0) is not None:
+        return claimed
+    return end
+
+
+def _is_certain(data: bytes, at: int, end: int) -> bool:
+    """Whether a record begins here: both halves of its numbers agree, and its lengths fit."""
+    if at + _LEAST > end or at + data[at] > end or not data[at + 32] or data[at] < _HEAD_SIZE + data[at + 32]:
+        return False
+    return (
+        data[at + 2 : at + 6] == data[at + 6 : at + 10][::-1]
+        and data[at + 10 : at + 14] == data[at + 14 : at + 18][::-1]
+        and data[at + 28 : at + 30] == data[at + 30 : at + 32][::-1]
+        and any(data[at + 2 : at + 32])
+    )

@@ -1,0 +1,620 @@
+"""The tree of an ISO 9660 disc.
+
+**Inode numbers** are places. With logical blocks of b bytes:
+
+- a directory is numbered by the byte position of its extent, where its own `.` record stands: a multiple of b;
+- any other file by the byte position of its (first) record plus one: never a multiple of b;
+- a hard-linked file by its serial number and its extent (`_LINK` and above), so that all its names share one; the way
+  back to one of its records is remembered;
+- the root is 1 outside.
+
+**A directory is parsed once, whole, into one table** that listing and lookup share, so they agree on names,
+duplicates and what is hidden. Tables are kept in a cache bounded by their estimated size.
+
+What damage does: a record that is not sound, a directory at no possible place, a relocation that leads nowhere and a
+directory that is its own ancestor cost their own name; system use entries that are cut off or lead nowhere count as
+absent; data outside the disc, interleaving that cannot be, zisofs that contradicts itself and link targets that cannot
+be right are errors when they are read.
+"""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ... import limits
+from ...errors import ImageError, NotReady, StaleInode, UnsupportedError
+from ...image.cache import BlockCache
+from ...image.source import Extent, Extents, Source, may_wait
+from ..tree import ROOT, Attributes, Entry, Findings, Usage, View
+from . import names, rockridge, susp
+from .dates import short_time
+from .descriptors import Descriptors, VolumeDescriptor
+from .records import (
+    FLAG_ASSOCIATED,
+    FLAG_DIRECTORY,
+    FLAG_MULTI_EXTENT,
+    PARENT,
+    SECTOR,
+    SELF,
+    Record,
+    extent_of,
+    parse_record,
+    walk_records,
+)
+from .rockridge import RockRidge
+from .zisofs import open_zisofs
+
+_LINK: Final = 1 << 63
+_LINK_BLOCKS: Final = 1 << 31
+_DEFAULT_MODE: Final = 0o555
+_ENTRY_WEIGHT: Final = 500
+"""Bytes of memory that an entry of a table takes, about."""
+_PARSED_AT_ONCE: Final = 64 * limits.KIB
+"""Directories up to this size are parsed by a thread that must not wait."""
+_CHAIN_READS: Final = (SECTOR, 64 * limits.KIB, limits.MIB, 16 * limits.MIB)
+"""Bytes read at a time to find all sections of a file: nearly always the first is enough."""
+
+
+class Directory:
+    """A directory's table: its entries in the disc's order, and where each name is."""
+
+    __slots__ = ("_folded", "_joliet", "entries", "index")
+
+    def __init__(self, entries: list[Entry], *, joliet: bool) -> None:
+        self.entries = entries
+        self.index = {entry.name: i for i, entry in enumerate(entries)}
+        self._joliet = joliet
+        self._folded: dict[bytes, int] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory, about."""
+        return _ENTRY_WEIGHT * (len(self.entries) + 4)
+
+    def find(self, name: bytes, *, relaxed: bool) -> Entry | None:
+        """The entry of a name. With `relaxed` an exact match wins, then the first that differs in case only."""
+        i = self.index.get(name)
+        if i is None and relaxed:
+            if self._folded is None:
+                folded: dict[bytes, int] = {}
+                for entry, at in zip(self.entries, range(len(self.entries)), strict=True):
+                    folded.setdefault(names.folded(entry.name, joliet=self._joliet), at)
+                self._folded = folded
+            i = self._folded.get(names.folded(name, joliet=self._joliet))
+        return None if i is None else self.entries[i]
+
+
+class Iso9660:
+    """A `Volume` upon an ISO 9660 tree. `open_iso9660` chooses which tree that is."""
+
+    def __init__(
+        self,
+        disc: Source,
+        cache: BlockCache,
+        view: View,
+        descriptors: Descriptors,
+        descriptor: VolumeDescriptor,
+        *,
+        skip: int | None,
+        joliet: bool,
+        findings: Findings,
+    ) -> None:
+        self.findings = findings
+        self.descriptors = descriptors
+        self.descriptor = descriptor
+        self.joliet = joliet
+        """Whether the tree is Joliet's."""
+        self.rock = skip is not None
+        """Whether Rock Ridge is in use."""
+        self._skip = skip or 0
+        self._disc = disc
+        self._cache = cache
+        self._view = view
+        self._block = descriptor.block_size
+        self._relaxed = view.check == "relaxed" if view.check else joliet
+        self._root = root_place(descriptor)
+        self._tables: OrderedDict[int, Directory] = OrderedDict()
+        self._weight = 0
+        self._tables_lock = threading.Lock()
+        self._parsing = threading.Lock()
+        self._links: dict[int, int] = {}
+
+    # --- the questions of `Volume` ----------------------------------------------------------------------------------
+
+    def attributes(self, inode: int) -> Attributes:
+        """See `Volume`."""
+        place = self._directory_place(inode)
+        if place is not None:
+            return self._directory_attributes(place)
+        sections = self._sections(inode)
+        return self._attributes_of_file(sections, self._rock_ridge(sections[0]), inode)
+
+    def lookup(self, inode: int, name: bytes) -> Attributes | None:
+        """See `Volume`."""
+        entry = self._directory(inode).find(name, relaxed=self._relaxed)
+        if entry is None:
+            return None
+        return self.attributes(entry.inode) if entry.attributes is None else entry.attributes
+
+    def entries(self, inode: int) -> Sequence[Entry]:
+        """See `Volume`."""
+        return self._directory(inode).entries
+
+    def parent(self, inode: int) -> int:
+        """See `Volume`."""
+        place = self._directory_place(inode)
+        if place is None:
+            raise StaleInode(f"inode {inode} is no directory")
+        if place == self._root:
+            return ROOT
+        above = self._parent_place(place)
+        return ROOT if above is None else self._number(above)
+
+    def data(self, inode: int) -> Source:
+        """See `Volume`."""
+        sections = self._sections(inode)
+        first = sections[0]
+        rock = self._rock_ridge(first)
+        label = names.showable(rock.name if rock and rock.name else first.identifier).decode("utf-8", "backslashreplace")
+        sequence = self.descriptor.sequence
+        if self.descriptor.set_size > 1 and any(section.sequence not in (0, sequence) for section in sections):
+            raise ImageError(f"{label}: its data is on volume {first.sequence} of the set, this is volume {sequence}")
+        if rock and rock.sparse_size is not None:
+            raise UnsupportedError(f"{label}: recorded as a sparse file, which is not read yet")
+        stored = Extents(self._disc, [self._extent(section) for section in sections if section.size], label)
+        if rock and rock.zisofs:
+            return open_zisofs(stored, rock.zisofs, self._cache)
+        return stored
+
+    def readlink(self, inode: int) -> bytes:
+        """See `Volume`."""
+        rock = self._rock_ridge(self._sections(inode)[0])
+        if rock is None or rock.mode is None or not stat.S_ISLNK(rock.mode):
+            raise StaleInode(f"inode {inode} is no symbolic link")
+        return rock.target()
+
+    def usage(self) -> Usage:
+        """See `Volume`. Where the descriptor's size cannot be, the disc's counts."""
+        blocks = -(-self._disc.size // self._block)
+        told = self.descriptor.space_size
+        return Usage(self._block, told if 0 < told <= blocks else blocks)
+
+    def describe(self) -> dict[str, object]:
+        """See `Volume`."""
+        primary = self.descriptors.primary or self.descriptor
+
+        def text(field: bytes) -> str:
+            return field.decode("utf-8", "replace").strip(" \0")
+
+        return {
+            "file_system": "ISO 9660",
+            "tree": "Joliet" if self.joliet else "Rock Ridge" if self.rock else "ISO 9660",
+            "joliet_level": self.descriptors.joliet.joliet_level if self.descriptors.joliet else 0,
+            "enhanced": self.descriptors.enhanced is not None,
+            "udf_bridge": self.descriptors.udf,
+            "bootable": self.descriptors.bootable,
+            "cd_xa": primary.xa,
+            "volume": text(primary.volume),
+            "system": text(primary.system),
+            "volume_set": text(primary.volume_set),
+            "publisher": text(primary.publisher),
+            "preparer": text(primary.preparer),
+            "application": text(primary.application),
+            "created": primary.created,
+            "modified": primary.modified,
+            "block_size": self._block,
+            "volume_size": self.descriptor.space_size * self._block,
+        }
+
+    # --- inode numbers ----------------------------------------------------------------------------------------------
+
+    def _number(self, place: int) -> int:
+        """The inode number of the directory at a place."""
+        return ROOT if place == self._root else place
+
+    def _directory_place(self, inode: int) -> int | None:
+        """Where the directory of this number is recorded; None if the number is not a directory's."""
+        if inode == ROOT:
+            return self._root
+        if inode < _LINK and inode % self._block == 0:
+            return inode
+        return None
+
+    def _record_place(self, inode: int) -> int:
+        if inode >= _LINK:
+            try:
+                return self._links[inode]
+            except KeyError:
+                raise StaleInode(f"inode {inode} was not met on this mount") from None
+        return inode - 1
+
+    def _link_number(self, record: Record, rock: RockRidge) -> int | None:
+        """The number that all names of a hard-linked file share; None where it cannot be told."""
+        block = record.extent + record.xar_blocks
+        if not 0 < block < _LINK_BLOCKS:
+            return None
+        number = _LINK | (rock.serial or 0) << 31 | block
+        first = self._links.get(number)
+        if first is None:
+            if len(self._links) >= limits.HARD_LINKS:
+                return None
+            self._links[number] = record.position
+        elif first != record.position:
+            other = self._record_at(first)
+            if other is None or (other.size, other.flags) != (record.size, record.flags):
+                return None
+        return number
+
+    # --- records ----------------------------------------------------------------------------------------------------
+
+    def _extent(self, record: Record) -> Extent:
+        start = self._place_of(record)
+        if record.gap and record.unit:
+            return Extent(start, record.size, record.unit * self._block, record.gap * self._block)
+        return Extent(start, record.size)
+
+    def _place_of(self, record: Record) -> int:
+        return (record.extent + record.xar_blocks) * self._block
+
+    def _record_at(self, place: int) -> Record | None:
+        n = SECTOR - place % SECTOR if self._block == SECTOR else SECTOR
+        return parse_record(self._disc.pread(min(n, 255), place), 0, place)
+
+    def _self_record(self, place: int) -> Record | None:
+        """The `.` record of the directory at a place, None if there is no sound one."""
+        record = self._record_at(place)
+        if record is None or record.identifier != SELF or not record.flags & FLAG_DIRECTORY:
+            return None
+        return record
+
+    def _sections(self, inode: int) -> list[Record]:
+        """The records of a file's sections, the first one first. Raises `StaleInode`."""
+        place = self._record_place(inode)
+        chain: list[Record] = []
+        for size in _CHAIN_READS:
+            chain = []
+            data = self._disc.pread(size, place)
+            for record in walk_records(data, place, self._block, lambda at, why: None):
+                if (not chain and record.position != place) or (chain and record.identifier != chain[0].identifier):
+                    break
+                chain.append(record)
+                if not record.flags & FLAG_MULTI_EXTENT or len(chain) == limits.SECTIONS:
+                    return chain
+            else:
+                if len(data) == size:
+                    continue  # the chain may go on behind what was read
+            break
+        if not chain:
+            raise StaleInode(f"inode {inode} leads to no directory record")
+        return chain
+
+    def _rock_ridge(self, record: Record, *, skip: int | None = None) -> RockRidge | None:
+        """The Rock Ridge entries of a record; None if Rock Ridge is not in use."""
+        if not self.rock:
+            return None
+
+        def damaged(why: str) -> None:
+            self.findings.add(record.position, f"{_shown(record)}: {why}")
+
+        area = susp.behind_xa(record.system_use, self._skip if skip is None else skip)
+        return rockridge.parse(susp.entries(area, self._disc, self._block, damaged), damaged)
+
+    # --- attributes -------------------------------------------------------------------------------------------------
+
+    def _directory_attributes(self, place: int) -> Attributes:
+        dot = self._self_record(place)
+        if dot is None:
+            if place >= self._disc.size:
+                raise ImageError(f"the directory at byte {place} lies beyond the end of the disc")
+            self.findings.add(place, "a directory does not begin with a record of itself; its attributes are not known")
+            return self._attributes(self._number(place), None, None, stat.S_IFDIR, 0, 0, 0)
+        rock = self._rock_ridge(dot, skip=0 if place == self._root else None)
+        return self._attributes(self._number(place), dot, rock, stat.S_IFDIR, dot.size, dot.size, 0)
+
+    def _attributes_of_file(self, sections: list[Record], rock: RockRidge | None, inode: int) -> Attributes:
+        first = sections[0]
+        stored = size = first.size if len(sections) == 1 else sum(section.size for section in sections)
+        kind = stat.S_IFREG
+        rdev = 0
+        if rock is not None:
+            if rock.mode is not None and not stat.S_ISDIR(rock.mode):
+                kind = stat.S_IFMT(rock.mode)
+            if kind == stat.S_IFLNK:
+                try:
+                    size = len(rock.target())
+                except ImageError as error:
+                    size = 0
+                    self.findings.add(first.position, f"{_shown(first)}: {error.reason}")
+            elif kind != stat.S_IFREG:
+                size = 0
+                rdev = rock.rdev
+            elif rock.zisofs:
+                size = rock.zisofs.size
+            elif rock.sparse_size is not None:
+                size = rock.sparse_size
+        return self._attributes(inode, first, rock, kind, size, stored, rdev)
+
+    def _attributes(
+        self, inode: int, record: Record | None, rock: RockRidge | None, kind: int, size: int, stored: int, rdev: int
+    ) -> Attributes:
+        view = self._view
+        is_directory = kind == stat.S_IFDIR
+        chosen = view.dmode if is_directory else view.mode
+        permissions = _DEFAULT_MODE if chosen is None else chosen
+        nlink, uid, gid = 1, 0, 0
+        modified = short_time(record.time) if record else None
+        accessed = changed = modified
+        if rock is not None:
+            if rock.mode is not None:
+                permissions = rock.mode & 0o7777
+                nlink, uid, gid = rock.nlink, rock.uid, rock.gid
+            modified = _first_known(rock.modified, modified)
+            accessed = _first_known(rock.accessed, accessed)
+            changed = _first_known(rock.changed, changed)
+        if kind != stat.S_IFLNK:
+            permissions &= ~(view.dmask if is_directory else view.fmask)
+        return Attributes(
+            inode,
+            kind | permissions,
+            nlink,
+            uid if view.uid is None else view.uid,
+            gid if view.gid is None else view.gid,
+            rdev,
+            size,
+            -(-stored // 512),
+            accessed or 0,
+            modified or 0,
+            changed or 0,
+        )
+
+    # --- directories ------------------------------------------------------------------------------------------------
+
+    def _directory(self, inode: int) -> Directory:
+        """The table of a directory, parsed by one thread at a time."""
+        place = self._directory_place(inode)
+        if place is None:
+            raise StaleInode(f"inode {inode} is no directory")
+        table = self._known(place)
+        if table is not None:
+            return table
+        if not self._parsing.acquire(blocking=may_wait()):
+            raise NotReady
+        try:
+            table = self._known(place)
+            if table is None:
+                table = Directory(self._parse(place), joliet=self.joliet)
+                self._keep(place, table)
+            return table
+        finally:
+            self._parsing.release()
+
+    def _known(self, place: int) -> Directory | None:
+        with self._tables_lock:
+            table = self._tables.get(place)
+            if table is not None:
+                self._tables.move_to_end(place)
+            return table
+
+    def _keep(self, place: int, table: Directory) -> None:
+        with self._tables_lock:
+            self._tables[place] = table
+            self._weight += table.weight
+            while self._weight > limits.DIRECTORY_CACHE and len(self._tables) > 1:
+                _, dropped = self._tables.popitem(last=False)
+                self._weight -= dropped.weight
+
+    def _parse(self, place: int) -> list[Entry]:
+        data = self._directory_bytes(place)
+        entries: list[Entry] = []
+        taken: dict[bytes, int] = {}
+        above: frozenset[int] | None = None
+        sound = False
+        for sections in self._files(data, place):
+            sound = True
+            first = sections[0]
+            if first.identifier in (SELF, PARENT) or first.flags & FLAG_ASSOCIATED:
+                continue
+            rock = self._rock_ridge(first)
+            if rock is not None and rock.relocated:
+                continue
+            child = self._child_place(first, rock)
+            if child is not None:
+                if above is None:
+                    above = self._ancestors(place)
+                reason = self._impossible(child, above, rock)
+                if reason:
+                    self.findings.add(first.position, f"{_shown(first)}: {reason}")
+                    continue
+                inode, attributes = self._number(child), None
+            else:
+                inode = self._file_number(sections, rock)
+                if inode % self._block == 0:
+                    self.findings.add(first.position, f"{_shown(first)}: a record at an impossible place")
+                    continue
+                if self._links.get(inode, first.position) == first.position:
+                    attributes = self._attributes_of_file(sections, rock, inode)
+                else:
+                    attributes = self.attributes(inode)  # one file has one set of them
+            name = self._unique(self._name(first, rock), first, taken)
+            entries.append(Entry(name, inode, attributes))
+            if len(entries) >= limits.DIRECTORY_RECORDS:
+                self.findings.add(place, f"a directory of more than {limits.DIRECTORY_RECORDS} entries was cut")
+                break
+        if not sound:
+            raise ImageError(f"the directory at byte {place} holds no directory record: damaged")
+        return entries
+
+    def _directory_bytes(self, place: int) -> bytes:
+        """All bytes of a directory: as many as its `.` tells, or, without one, the sectors that hold records."""
+        dot = self._self_record(place)
+        room = min(self._disc.size - place, limits.DIRECTORY_SIZE)
+        if room <= 0:
+            raise ImageError(f"the directory at byte {place} lies beyond the end of the disc")
+        if dot is None or not dot.size:
+            self.findings.add(place, "a directory does not tell its size; its sectors were counted")
+            size = self._counted_size(place, room)
+        else:
+            size = dot.size
+            if size > room:
+                self.findings.add(place, f"a directory claims {size} bytes; {room} can be read")
+                size = room
+        if size > _PARSED_AT_ONCE and not may_wait():
+            raise NotReady
+        data = self._disc.pread(size, place)
+        if len(data) < size:
+            raise ImageError(f"the directory at byte {place} lies beyond the end of the disc")
+        return data
+
+    def _counted_size(self, place: int, room: int) -> int:
+        """Bytes of the sectors from `place` on that begin with a sound record which is no other directory's first."""
+        size = 0
+        while size < room:
+            record = self._record_at(place + size)
+            if record is None or (size and record.identifier == SELF):
+                break
+            size += SECTOR
+        return min(max(size, SECTOR), room)
+
+    def _files(self, data: bytes, place: int) -> Iterator[list[Record]]:
+        """The records of a directory, the sections of each file together."""
+
+        def damaged(at: int, why: str) -> None:
+            self.findings.add(at, why)
+
+        chain: list[Record] = []
+        for record in walk_records(data, place, self._block, damaged):
+            if chain and record.identifier != chain[0].identifier:
+                self.findings.add(chain[0].position, f"{_shown(chain[0])}: the last section is missing")
+                yield chain
+                chain = []
+            chain.append(record)
+            if not record.flags & FLAG_MULTI_EXTENT or len(chain) == limits.SECTIONS:
+                yield chain
+                chain = []
+        if chain:
+            self.findings.add(chain[0].position, f"{_shown(chain[0])}: the last section is missing")
+            yield chain
+
+    def _child_place(self, record: Record, rock: RockRidge | None) -> int | None:
+        """Where the directory that a record stands for is recorded; None if it stands for none."""
+        if rock is not None:
+            if rock.child is not None:
+                return rock.child * self._block
+            if rock.mode is not None:
+                return self._place_of(record) if stat.S_ISDIR(rock.mode) else None
+        return self._place_of(record) if record.flags & FLAG_DIRECTORY else None
+
+    def _impossible(self, child: int, above: frozenset[int], rock: RockRidge | None) -> str:
+        """Why a directory cannot be at a place, or nothing."""
+        if not child:
+            return "a directory at block 0"
+        if child in above:
+            return "a directory that is its own ancestor"
+        if rock is not None and rock.child is not None:
+            try:
+                dot = self._self_record(child)
+            except ImageError as error:
+                return f"a relocated directory that cannot be read ({error.reason})"
+            if dot is None:
+                return "a relocated directory at a place where there is none"
+            inner = self._rock_ridge(dot)
+            if inner is not None and inner.child is not None:
+                return "a relocated directory that is relocated again"
+        return ""
+
+    def _parent_place(self, place: int) -> int | None:
+        """Where the parent of a directory is recorded, as its `..` (or PL there) tells; None if that is not sound."""
+        try:
+            dot = self._record_at(place)
+            above = self._record_at(place + dot.length) if dot else None
+            if above is None or above.identifier != PARENT:
+                return None
+            rock = self._rock_ridge(above)
+            relocated = rock is not None and rock.parent is not None
+            parent = rock.parent * self._block if rock and rock.parent is not None else self._place_of(above)
+            if not parent or self._self_record(parent) is None:
+                return self._place_of(above) if relocated else None
+            return parent
+        except ImageError:
+            return None
+
+    def _ancestors(self, place: int) -> frozenset[int]:
+        """The places of a directory and of all directories above it.
+
+        The `..` records tell; a chain of them that does not end at the root is not believed.
+        """
+        trail = {place}
+        at: int | None = place
+        while at != self._root:
+            at = self._parent_place(at) if at is not None else None
+            if at is None or at in trail or len(trail) > limits.DEPTH:
+                return frozenset((place, self._root))
+            trail.add(at)
+        return frozenset(trail)
+
+    def _file_number(self, sections: list[Record], rock: RockRidge | None) -> int:
+        first = sections[0]
+        if rock is not None and rock.nlink > 1 and len(sections) == 1 and first.size:
+            if rock.mode is None or stat.S_ISREG(rock.mode):
+                number = self._link_number(first, rock)
+                if number is not None:
+                    return number
+        return first.position + 1
+
+    # --- names ------------------------------------------------------------------------------------------------------
+
+    def _name(self, record: Record, rock: RockRidge | None) -> bytes:
+        """The name of a record: Rock Ridge's, else Joliet's, else the mapped identifier, else its place."""
+        if rock is not None and rock.name:
+            name = names.showable(rock.name)
+            if name:
+                return name
+            self.findings.add(record.position, f"{_shown(record)}: its Rock Ridge name cannot be shown")
+        if self.joliet:
+            name = names.joliet(record.identifier)
+        elif self._view.map == "off":
+            name = record.identifier
+        elif self._view.map == "acorn":
+            name = names.map_acorn(record.identifier, record.system_use)
+        else:
+            name = names.map_normal(record.identifier)
+        return names.showable(name) or b"_%x" % record.position
+
+    def _unique(self, name: bytes, record: Record, taken: dict[bytes, int]) -> bytes:
+        """The name, or for a second one of the same directory the name with `~2`, `~3`, ..."""
+        count = taken.get(name)
+        if count is None:
+            taken[name] = 1
+            return name
+        self.findings.add(record.position, f"{_shown(record)}: another file of the directory has this name")
+        while True:
+            count += 1
+            mark = b"~%d" % count
+            other = name[: limits.NAME_SHOWN - len(mark)] + mark
+            if other not in taken:
+                taken[name] = count
+                taken[other] = 1
+                return other
+
+
+def root_place(descriptor: VolumeDescriptor) -> int:
+    """Byte position of the root directory that a descriptor names; the record's length is wrong on real discs.
+
+    Raises `ImageError` where it names none.
+    """
+    extent, xar_blocks = extent_of(descriptor.root)
+    if not extent:
+        raise ImageError("the descriptor names no root directory")
+    return (extent + xar_blocks) * descriptor.block_size
+
+
+def _first_known(time: int | None, otherwise: int | None) -> int | None:
+    return otherwise if time is None else time
+
+
+def _shown(record: Record) -> str:
+    return record.identifier.decode("ascii", "backslashreplace")
