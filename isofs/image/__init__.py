@@ -29,7 +29,9 @@ CONTAINERS: Final = (
 class Image:
     """An open image file and the disc in it. A context manager that closes the file."""
 
-    def __init__(self, file: FileSource, disc: Source, cache: BlockCache, blocks: BlockMap | None, warnings: list[str]) -> None:
+    def __init__(
+        self, file: FileSource, disc: Source, cache: BlockCache, blocks: BlockMap | None, warnings: list[str]
+    ) -> None:
         self.file = file
         """The file itself."""
         self.disc = disc

@@ -73,9 +73,7 @@ class BlockCache:
             self.hits += len(found)
         return found
 
-    def get(
-        self, owner: int, blocks: Sequence[int], make: Callable[[Sequence[int]], Sequence[Block]]
-    ) -> list[bytes]:
+    def get(self, owner: int, blocks: Sequence[int], make: Callable[[Sequence[int]], Sequence[Block]]) -> list[bytes]:
         """The blocks, made by `make` where they are missing.
 
         `make` gets the numbers of missing blocks, ascending as in `blocks`, and gives one result for each.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Final
 
@@ -27,38 +28,28 @@ def require(kind: int) -> None:
     """Imports what `kind` needs, so that nothing is imported later. Raises `UnsupportedError` if it is not there."""
     if kind in _modules:
         return
-    module: ModuleType | None = None
     try:
-        if kind in (DEFLATE, ZLIB):
-            try:
-                import deflate as module
-            except ImportError:
-                module = None  # zlib serves: slower, with the same results
-        elif kind == LZ4:
-            import lz4.block as module
-        elif kind == LZO1X:
-            import lzallright as module
-        elif kind == XZ:
-            import lzma as module
-        elif kind == BZIP2:
-            import bz2 as module
-        elif kind == ZSTD:
-            module = _zstd()
+        _modules[kind] = _import(kind)
     except ImportError as error:
         raise UnsupportedError(
             f"{KIND_NAMES[kind]} blocks need the Python package {(error.name or '?').partition('.')[0]}",
             "install it with pip",
         ) from None
-    _modules[kind] = module
 
 
-def _zstd() -> ModuleType:
-    from importlib import import_module
-
-    try:
-        return import_module("compression.zstd")
-    except ImportError:
-        return import_module("backports.zstd")
+def _import(kind: int) -> ModuleType | None:
+    """The library of a kind; None where the standard library's zlib serves, which is always there."""
+    if kind in (DEFLATE, ZLIB):
+        try:
+            return import_module("deflate")
+        except ImportError:
+            return None  # slower, with the same results
+    if kind == ZSTD:
+        try:
+            return import_module("compression.zstd")
+        except ImportError:
+            return import_module("backports.zstd")
+    return import_module({LZ4: "lz4.block", LZO1X: "lzallright", XZ: "lzma", BZIP2: "bz2"}[kind])
 
 
 def decode(kind: int, stored: bytes | memoryview, want: int, block_size: int) -> bytes:

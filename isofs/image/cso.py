@@ -80,7 +80,9 @@ def open_map(source: Source) -> BlockMap:
         )
     header = parse_header(source, "CSO")
     if header.version > 2:
-        raise UnsupportedError(f"CSO version {header.version} is unknown", "convert it to an ISO with maxcso --decompress")
+        raise UnsupportedError(
+            f"CSO version {header.version} is unknown", "convert it to an ISO with maxcso --decompress"
+        )
     if header.version == 2:
         return indexed_map(source, header, "CSO version 2", frozenset((DEFLATE, LZ4)), _kind_in_version_2)
     return indexed_map(source, header, f"CSO version {header.version}", frozenset((DEFLATE,)), _kind_in_version_1)
@@ -121,7 +123,9 @@ def parse_header(source: Source, name: str) -> Header:
             "copy the image again",
         )
     if shift > limits.INDEX_SHIFT:
-        raise ImageError(f"damaged {name} header: index shift {shift} is above {limits.INDEX_SHIFT}", "copy the image again")
+        raise ImageError(
+            f"damaged {name} header: index shift {shift} is above {limits.INDEX_SHIFT}", "copy the image again"
+        )
     return Header(disc_size, block_size, version, shift)
 
 
@@ -149,7 +153,9 @@ def indexed_map(
     warnings = []
     floor = disc_size // block_size
     if floor != count and (start[0] & ~FLAG) << shift == _aligned(INDEX_AT + 4 * (floor + 1), shift):
-        warnings.append(f"the last {disc_size - floor * block_size} bytes of the disc were never stored; they read as an error")
+        warnings.append(
+            f"the last {disc_size - floor * block_size} bytes of the disc were never stored; they read as an error"
+        )
         count = floor
     elif INDEX_AT + 4 * (count + 1) > source.size:
         raise ImageError(f"truncated: the {name} file ends inside its index", "copy the image again")

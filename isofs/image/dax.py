@@ -100,6 +100,8 @@ def _plain_frames(source: Source, at: int, areas: int, frames: int) -> bytearray
     plain = bytearray(frames)
     for first, count in _AREA.iter_unpack(table):
         if first > frames or count > frames - first:
-            raise ImageError(f"damaged DAX list of areas: frames {first} to {first + count} of {frames}", "copy the image again")
+            raise ImageError(
+                f"damaged DAX list of areas: frames {first} to {first + count} of {frames}", "copy the image again"
+            )
         plain[first : first + count] = b"\1" * count
     return plain

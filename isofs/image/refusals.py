@@ -40,7 +40,12 @@ _COMPRESSED: Final = "unpack it first, or compress the disc with maxcso, which k
 MAGICS: Final[tuple[Magic, ...]] = (
     Magic(0, b"MComprHD", "a CHD image", "not read yet; unpack it with chdman extractcd or extractdvd"),
     Magic(0, b"MEDIA DESCRIPTOR\1", "an Alcohol sheet (MDS)", "not read yet; name the .mdf beside it"),
-    Magic(0, b"MEDIA DESCRIPTOR\2", "a DAEMON Tools sheet (MDX or MDS version 2)", "convert it to an ISO with its own tool"),
+    Magic(
+        0,
+        b"MEDIA DESCRIPTOR\2",
+        "a DAEMON Tools sheet (MDX or MDS version 2)",
+        "convert it to an ISO with its own tool",
+    ),
     Magic(0, b"\x37\xe4\x53\x96\xc9\xdb\xd6\x07", "a zisofs file", "not read yet; unpack it with mkzftree -u"),
     Magic(0, b"\xef\x22\x55\xa1\xbc\x1b\x95\xa0", "a zisofs 2 file", "not read yet; unpack it with mkzftree -u"),
     Magic(0, b"\x1f\x8b\x08", "gzip-compressed", f"not read yet; {_COMPRESSED} (gunzip)"),
@@ -102,7 +107,13 @@ WEAK_MAGICS: Final[tuple[Magic, ...]] = (
     Magic(257, b"ustar", "a tar archive", _ARCHIVE, NotADisc),
     Magic(3, b"NTFS    ", "an NTFS file system", "mount it with ntfs-3g", NotADisc),
     Magic(3, b"EXFAT   ", "an exFAT file system", "mount it with exfat-fuse", NotADisc),
-    Magic(54, b"FAT12   ", "a FAT file system, such as a boot floppy", "mount it with fusefat, or read it with mtools", NotADisc),
+    Magic(
+        54,
+        b"FAT12   ",
+        "a FAT file system, such as a boot floppy",
+        "mount it with fusefat, or read it with mtools",
+        NotADisc,
+    ),
     Magic(54, b"FAT16   ", "a FAT file system", "mount it with fusefat, or read it with mtools", NotADisc),
     Magic(82, b"FAT32   ", "a FAT file system", "mount it with fusefat, or read it with mtools", NotADisc),
     Magic(0x438, b"\x53\xef", "an ext file system", "mount it with fuse2fs", NotADisc),
@@ -133,7 +144,11 @@ _LAYOUTS: Final = (
 _LEAD_IN: Final = 150
 
 _SHEETS: Final[tuple[tuple[str, str, str], ...]] = (
-    (r"(?ism)\A\s*(REM|CATALOG|FILE|TITLE|PERFORMER|SONGWRITER|CDTEXTFILE|TRACK)\b.*^\s*(FILE|TRACK)\s", "a CUE sheet", ".bin"),
+    (
+        r"(?ism)\A\s*(REM|CATALOG|FILE|TITLE|PERFORMER|SONGWRITER|CDTEXTFILE|TRACK)\b.*^\s*(FILE|TRACK)\s",
+        "a CUE sheet",
+        ".bin",
+    ),
     (r"(?i)\A\s*\[CloneCD\]", "a CloneCD sheet (CCD)", ".img"),
     (r"\A(?:\s|//[^\n]*\n)*(CD_DA|CD_ROM_XA|CD_ROM|CD_I)\b", "a cdrdao table of contents (TOC)", ".bin"),
     (r"\A\s*\d+\s*\n\s*\d+\s+\d+\s+[04]\s+2\d{3}\s", "a GDI sheet", "data track"),
@@ -153,7 +168,9 @@ def refuse(source: Source, *, nested: bool = False) -> list[str]:
     if _ANY_SKIPPABLE_FRAME.match(head):
         raise UnsupportedError("zstd-compressed (Zstandard)", f"not read yet; {_COMPRESSED} (unzstd)")
     if nested and head in (b"CISO", b"ZISO", b"JISO", b"DAX\0"):
-        raise UnsupportedError("a compressed image inside a compressed image", "unpack the outer one with maxcso --decompress")
+        raise UnsupportedError(
+            "a compressed image inside a compressed image", "unpack the outer one with maxcso --decompress"
+        )
     if _has_volume(source, SECTOR, 0):
         _refuse_nero(source)
         return _xbox_warning(source)
@@ -220,7 +237,19 @@ def _refuse_nero(source: Source) -> None:
         trailer = _bytes(source, at, source.size - at)
         if trailer[:4] == magic:
             chunk = _bytes(source, 4, int.from_bytes(trailer[4 : 4 + length], "big"))
-            if chunk in (b"CUEX", b"CUES", b"DAOX", b"DAOI", b"ETN2", b"ETNF", b"SINF", b"MTYP", b"CDTX", b"DINF", b"TOCT"):
+            if chunk in (
+                b"CUEX",
+                b"CUES",
+                b"DAOX",
+                b"DAOI",
+                b"ETN2",
+                b"ETNF",
+                b"SINF",
+                b"MTYP",
+                b"CDTX",
+                b"DINF",
+                b"TOCT",
+            ):
                 raise UnsupportedError("a Nero image (NRG)", "not read yet; convert it to an ISO with nrg2iso")
 
 
@@ -240,7 +269,11 @@ def _refuse_sheet(source: Source) -> None:
 
 
 def _refuse_discjuggler(source: Source) -> None:
-    if source.size > 8 and int.from_bytes(_bytes(source, 4, source.size - 8), "little") in (0x80000004, 0x80000005, 0x80000006):
+    if source.size > 8 and int.from_bytes(_bytes(source, 4, source.size - 8), "little") in (
+        0x80000004,
+        0x80000005,
+        0x80000006,
+    ):
         raise UnsupportedError("a DiscJuggler image (CDI)", "not read yet; convert it to an ISO with cdi2iso")
 
 
@@ -249,5 +282,3 @@ def _xbox_warning(source: Source) -> list[str]:
     if any(_bytes(source, len(magic), at) == magic for at in _XBOX_PARTITIONS):
         return ["an Xbox disc: its game is in an XDVDFS partition, which is not read; this is the video part"]
     return []
-
-

@@ -30,7 +30,9 @@ def open_map(source: Source) -> BlockMap:
     """The block map of a ZSO image. Raises `ImageError`, and `UnsupportedError` for a version above 1."""
     header = parse_header(source, "ZSO")
     if header.version > 1:
-        raise UnsupportedError(f"ZSO version {header.version} is unknown", "convert it to an ISO with maxcso --decompress")
+        raise UnsupportedError(
+            f"ZSO version {header.version} is unknown", "convert it to an ISO with maxcso --decompress"
+        )
     blocks = _map(source, header, LZ4)
     if header.block_size <= limits.LZO_BLOCK_SIZE and not _all_decode(source, blocks, LZ4):
         as_lzo = _map(source, header, LZO1X)

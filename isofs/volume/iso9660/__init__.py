@@ -53,7 +53,9 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache) -> Iso9660:
     skip, certain = (None, False) if view.norock or primary is None else _rock_ridge(disc, primary)
     if primary is None or (joliet is not None and _joliet_is_better(primary, joliet, certain)):
         if joliet is None:
-            raise ImageError(reason or joliet_reason or "no tree is left to show", "" if reason else "do without nojoliet")
+            raise ImageError(
+                reason or joliet_reason or "no tree is left to show", "" if reason else "do without nojoliet"
+            )
         if reason:
             findings.add(0, f"{reason}; the Joliet tree is shown")
         return Iso9660(disc, cache, view, descriptors, joliet.descriptor, skip=None, joliet=True, findings=findings)

@@ -135,7 +135,9 @@ def read_descriptors(disc: Source) -> Descriptors:
     if not seen:
         raise NotADisc("no volume descriptor: not an ISO 9660 disc", "check the file")
     if found.primary is None and found.joliet is None:
-        raise ImageError("; ".join(found.damage) or "no primary volume descriptor: the disc holds no tree", "copy the image again")
+        raise ImageError(
+            "; ".join(found.damage) or "no primary volume descriptor: the disc holds no tree", "copy the image again"
+        )
     return found
 
 

@@ -47,9 +47,7 @@ def behind_xa(system_use: bytes, skip: int) -> bytes:
     return system_use[skip:] if skip else system_use
 
 
-def entries(
-    area: bytes, disc: Source, block_size: int, damaged: Callable[[str], None]
-) -> Iterator[Entry]:
+def entries(area: bytes, disc: Source, block_size: int, damaged: Callable[[str], None]) -> Iterator[Entry]:
     """The sound entries of a field (`behind_xa`) and its continuation areas, without CE and padding.
 
     `damaged` is told why a continuation is not followed.

@@ -159,7 +159,9 @@ class Iso9660:
         sections = self._sections(inode)
         first = sections[0]
         rock = self._rock_ridge(first)
-        label = names.showable(rock.name if rock and rock.name else first.identifier).decode("utf-8", "backslashreplace")
+        label = names.showable(rock.name if rock and rock.name else first.identifier).decode(
+            "utf-8", "backslashreplace"
+        )
         sequence = self.descriptor.sequence
         if self.descriptor.set_size > 1 and any(section.sequence not in (0, sequence) for section in sections):
             raise ImageError(f"{label}: its data is on volume {first.sequence} of the set, this is volume {sequence}")

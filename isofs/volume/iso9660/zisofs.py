@@ -58,7 +58,9 @@ def open_zisofs(stored: Extents, mark: Zisofs, cache: BlockCache) -> Source:
     if 4 * quarters != header_size or mark.header_size != header_size:
         raise ImageError(f"{stored.label}: the zisofs header tells a header size of {4 * quarters} bytes")
     if log2 not in allowed or mark.log2 != log2:
-        raise ImageError(f"{stored.label}: the zisofs header tells blocks of 2^{log2} bytes, its record of 2^{mark.log2}")
+        raise ImageError(
+            f"{stored.label}: the zisofs header tells blocks of 2^{log2} bytes, its record of 2^{mark.log2}"
+        )
     if size != mark.size:
         raise ImageError(f"{stored.label}: the zisofs header tells {size} bytes, its record {mark.size}")
     if algorithm not in _ALGORITHMS:
