@@ -7,7 +7,7 @@ It is imported when its magic is found. A file without one is a plain disc, or r
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import Final, Self
 
 from .. import limits
 from ..errors import ImageError, IsofsError
@@ -57,7 +57,7 @@ class Image:
         """Closes the file. Reads fail from then on."""
         self.file.close()
 
-    def __enter__(self) -> Image:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -88,7 +88,7 @@ def open_map(source: Source) -> BlockMap:
     return indexed_map(source, header, f"CSO version {header.version}", frozenset((DEFLATE,)), _kind_in_version_1)
 
 
-def _kind_in_version_1(flagged: int, stored: int, block_size: int) -> int:
+def _kind_in_version_1(flagged: int, _stored: int, _block_size: int) -> int:
     return PLAIN if flagged else DEFLATE
 
 

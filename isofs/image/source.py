@@ -139,7 +139,7 @@ def _refusal(error: OSError, path: str) -> UsageError | SystemRefused:
 
 
 class Extent(NamedTuple):
-    """A range of a source. With `unit` the data is interleaved: `unit` bytes of data, `gap` bytes of others' (ECMA-119 6.4.3)."""
+    """A range of a source. With `unit` the data is interleaved (ECMA-119 6.4.3)."""
 
     position: int
     """Byte position of the first byte in the source."""

@@ -42,7 +42,7 @@ def open_map(source: Source) -> BlockMap:
 
 
 def _map(source: Source, header: Header, kind: int) -> BlockMap:
-    def kind_of(flagged: int, stored: int, block_size: int) -> int:
+    def kind_of(flagged: int, _stored: int, _block_size: int) -> int:
         return PLAIN if flagged else kind
 
     name = "ZSO" if kind == LZ4 else "ZSO with LZO1X (DreamShell)"

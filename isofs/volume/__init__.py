@@ -5,6 +5,8 @@ A volume format is one folder that gives a `tree.Volume`.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..errors import ImageError, IsofsError
 from ..image import Image
 from .iso9660 import open_iso9660, udf_stub
@@ -24,12 +26,11 @@ def open_volume(image: Image, view: View | None = None) -> Volume:
         told = volume.descriptor.space_size * volume.descriptor.block_size
         if told - image.disc.size >= volume.descriptor.block_size:
             image.warnings.append(
-                f"the disc is shorter than its volume: {image.disc.size} of {told} bytes; what is missing reads as an error"
+                f"the disc is shorter than its volume: {image.disc.size} of {told} bytes; "
+                "what is missing reads as an error"
             )
-        try:
+        with suppress(ImageError):  # a damaged root is said when it is read
             image.warnings += filter(None, [udf_stub(volume)])
-        except ImageError:
-            pass  # a damaged root is said when it is read
         return volume
     except IsofsError as error:
         error.path = error.path or image.path

@@ -88,7 +88,7 @@ def _rock_ridge(disc: Source, tree: _Tree) -> tuple[int | None, bool]:
     skip = susp.skip_of(own.system_use)
     area = susp.behind_xa(own.system_use, 0)
     announced = any(
-        signature == b"ER" for signature, _ in susp.entries(area, disc, tree.descriptor.block_size, lambda why: None)
+        signature == b"ER" for signature, _ in susp.entries(area, disc, tree.descriptor.block_size, lambda _: None)
     )
     if skip is None and announced:
         skip = 0

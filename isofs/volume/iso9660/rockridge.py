@@ -188,7 +188,7 @@ def _times(entry: bytes, found: RockRidge) -> None:
 
 
 def link_target(links: Iterable[bytes]) -> bytes:
-    """The target that SL entries spell, as Linux joins it: a slash after each component but the root and one that goes on.
+    """The target that SL entries spell, as Linux joins it: with slashes between the components.
 
     Raises `ImageError` for no entries, a component that overruns its entry, or more than `limits.LINK_TARGET` bytes.
     """

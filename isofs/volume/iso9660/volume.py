@@ -280,7 +280,7 @@ class Iso9660:
         for size in _CHAIN_READS:
             chain = []
             data = self._disc.pread(size, place)
-            for record in walk_records(data, place, self._block, lambda at, why: None):
+            for record in walk_records(data, place, self._block, lambda *_: None):
                 if (not chain and record.position != place) or (chain and record.identifier != chain[0].identifier):
                     break
                 chain.append(record)
@@ -560,11 +560,11 @@ class Iso9660:
 
     def _file_number(self, sections: list[Record], rock: RockRidge | None) -> int:
         first = sections[0]
-        if rock is not None and rock.nlink > 1 and len(sections) == 1 and first.size:
-            if rock.mode is None or stat.S_ISREG(rock.mode):
-                number = self._link_number(first, rock)
-                if number is not None:
-                    return number
+        linked = rock is not None and rock.nlink > 1 and rock.mode is not None and stat.S_ISREG(rock.mode)
+        if rock is not None and linked and len(sections) == 1 and first.size:
+            number = self._link_number(first, rock)
+            if number is not None:
+                return number
         return first.position + 1
 
     # --- names ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,185 @@
+"""`isofs extract`: files of the disc into a directory, for where FUSE cannot be had."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .cat import PIECE
+from .opening import add_image, opened
+from .parser import Parser
+
+if TYPE_CHECKING:
+    from ..volume.tree import Attributes, Volume
+
+HELP = "copy files of the disc into a directory"
+
+
+def configure(parser: Parser) -> None:
+    """Adds the command's arguments."""
+    add_image(parser)
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", default="/", help="a file or directory of the disc (default: all)"
+    )
+    parser.add_argument("directory", metavar="DIRECTORY", help="where to; made if it does not exist")
+
+
+def run(args: Namespace) -> int:
+    """Contents, permissions, times and links; nothing that exists is overwritten.
+
+    What cannot be read or written is said, a line each, and left out; the exit code is 32 then.
+    """
+    import os
+
+    from ..errors import EXIT_FAILED, EXIT_OK, UsageError
+    from ..volume.tree import find
+
+    with opened(args) as (image, volume, _):
+        start = find(volume, args.path)
+        try:
+            os.makedirs(args.directory, exist_ok=True)
+        except OSError as error:
+            raise UsageError(os.strerror(error.errno or 0), "choose another directory", path=args.directory) from None
+        failed = _Extraction(volume, os.fsencode(args.directory), image.path).extract(start, args.path)
+    return EXIT_FAILED if failed else EXIT_OK
+
+
+class _Extraction:
+    """One run of the command."""
+
+    def __init__(self, volume: Volume, directory: bytes, image: str) -> None:
+        self._volume = volume
+        self._directory = directory
+        self._image = image
+        self._failed = 0
+        self._made: dict[int, bytes] = {}
+
+    def extract(self, start: Attributes, path: str) -> int:
+        """Extracts a file, or everything below a directory; gives the number of failures."""
+        import os
+        import stat
+
+        from ..volume.tree import Step, walk
+
+        name = os.path.basename(os.fsencode(path).rstrip(b"/"))
+        if name in (b".", b".."):
+            name = b""
+        if stat.S_ISDIR(start.mode):
+            below = (
+                step._replace(path=name + b"/" + step.path if name else step.path) for step in walk(self._volume, start)
+            )
+            steps = [*([Step(name, start, None)] if name else []), *below]
+        else:
+            steps = [Step(name, start, None)]
+        total = sum(step.attributes.size for step in steps if step.attributes and stat.S_ISREG(step.attributes.mode))
+        with _progress(total) as advance:
+            for step in steps:
+                if step.error is not None:
+                    self._fail(step.path, step.error)
+                elif step.attributes is not None:
+                    self._make(step.path, step.attributes, advance)
+        for step in reversed(steps):  # directories last, so that what is made in them does not touch their times
+            if step.attributes is not None and stat.S_ISDIR(step.attributes.mode):
+                self._dress(self._target(step.path), step.attributes)
+        return self._failed
+
+    def _target(self, path: bytes) -> bytes:
+        return self._directory + b"/" + path
+
+    def _fail(self, path: bytes, error: Exception) -> None:
+        import os
+
+        from ..errors import ImageError
+        from .output import complain
+
+        self._failed += 1
+        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+        complain(ImageError(f"{os.fsdecode(path)}: {reason}"), self._image)
+
+    def _make(self, path: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:
+        import errno
+        import os
+        import stat
+
+        from ..errors import IsofsError, SystemRefused
+
+        target = self._target(path)
+        mode = attributes.mode
+        try:
+            if stat.S_ISDIR(mode):
+                try:
+                    os.mkdir(target, 0o700)
+                except FileExistsError:
+                    if not stat.S_ISDIR(os.lstat(target).st_mode):  # never through a link
+                        raise
+            elif stat.S_ISLNK(mode):
+                os.symlink(self._volume.readlink(attributes.inode), target)
+                os.utime(target, ns=(attributes.atime, attributes.mtime), follow_symlinks=False)
+            elif attributes.inode in self._made:
+                os.link(self._made[attributes.inode], target)
+                advance(attributes.size)
+            elif stat.S_ISREG(mode):
+                self._copy(target, attributes, advance)
+            elif stat.S_ISFIFO(mode):
+                os.mkfifo(target, 0o600)
+                self._dress(target, attributes)
+            else:
+                os.mknod(target, stat.S_IFMT(mode) | 0o600, attributes.rdev)
+                self._dress(target, attributes)
+        except (IsofsError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise SystemRefused("no space left", "free some and extract again", path=os.fsdecode(target)) from None
+            self._fail(path, error)
+
+    def _copy(self, target: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:
+        import os
+
+        data = self._volume.data(attributes.inode)
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with open(fd, "wb", buffering=0) as file:
+                for offset in range(0, data.size, PIECE):
+                    piece = memoryview(data.pread(PIECE, offset))
+                    advance(len(piece))
+                    while piece:
+                        piece = piece[file.write(piece) :]
+        except BaseException:
+            os.unlink(target)  # no half files
+            raise
+        self._dress(target, attributes)
+        if attributes.nlink > 1:
+            self._made[attributes.inode] = target
+
+    def _dress(self, target: bytes, attributes: Attributes) -> None:
+        """Times and permissions; set-id bits are left out, they would act for somebody else here."""
+        import contextlib
+        import os
+
+        with contextlib.suppress(
+            OSError
+        ):  # the contents are there; a file system without times or modes is none's fault
+            os.chmod(target, attributes.mode & 0o777)
+            os.utime(target, ns=(attributes.atime, attributes.mtime))
+
+
+class _progress:  # noqa: N801 - a context manager used like a function
+    """A progress bar on stderr, if that is a terminal; gives a function that takes bytes done."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+
+    def __enter__(self) -> Callable[[int], object]:
+        import sys
+
+        self._bar = None
+        if not sys.stderr.isatty():
+            return lambda _: None
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=self._total, unit="B", unit_scale=True, unit_divisor=1024, leave=False)
+        return self._bar.update
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

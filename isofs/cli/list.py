@@ -1,0 +1,54 @@
+"""`isofs list`: the mounts of this user."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Final
+
+from .parser import Parser
+
+HELP = "list your mounts; dead ones are marked"
+
+_PATIENCE: Final = 2.0
+"""Seconds for a mount to answer."""
+
+
+def configure(parser: Parser) -> None:
+    """Adds the command's arguments: none."""
+
+
+def run(_: Namespace) -> int:
+    """A line for each mount: mount point, image, and `dead` or `not answering` where that is so. Root sees all."""
+    import os
+
+    from ..errors import EXIT_OK
+    from ..mount.mounts import FILE_SYSTEM, image_of, mounts
+    from .output import write_name
+
+    for mount in mounts():
+        if mount.file_system == FILE_SYSTEM and (os.getuid() in (0, mount.user)):
+            state = _state(mount.path)
+            mark = f" ({state})" if state else ""
+            write_name(os.fsencode(f"{mount.path}\t{image_of(mount.source)}{mark}"))
+    return EXIT_OK
+
+
+def _state(path: str) -> str:
+    """Nothing for a mount that answers. The question is asked by a thread that may be left behind."""
+    import errno
+    import os
+    import threading
+
+    answer: list[str] = []
+
+    def ask() -> None:
+        try:
+            os.statvfs(path)
+            answer.append("")
+        except OSError as error:
+            answer.append("dead" if error.errno in (errno.ENOTCONN, errno.ECONNABORTED) else "")
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    return answer[0] if answer else "not answering"

@@ -1,0 +1,46 @@
+"""What commands upon an image have in common: its argument, `-o`, and opening it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .parser import Parser
+
+if TYPE_CHECKING:
+    from ..image import Image
+    from ..mount.options import Options
+    from ..volume.tree import Volume
+
+
+def add_image(parser: Parser) -> None:
+    """The image and its view options."""
+    parser.add_argument("image", metavar="IMAGE", help="disc image: ISO, CSO, ZSO, DAX or JISO, whatever its name")
+    parser.add_argument(
+        "-o", dest="options", metavar="OPTIONS", action="append", default=[], help="options, see below; may be repeated"
+    )
+    parser.more_help = _option_help
+
+
+def _option_help() -> str:
+    from ..mount.options import help_text
+
+    return help_text()
+
+
+@contextmanager
+def opened(args: Namespace) -> Iterator[tuple[Image, Volume, Options]]:
+    """The image, its tree and the options of a command line. Warnings go to stderr."""
+    from ..image import open_image
+    from ..mount.options import parse_options
+    from ..volume import open_volume
+    from .output import warn
+
+    options = parse_options(args.options)
+    with open_image(args.image, cache=options.cache) as image:
+        volume = open_volume(image, options.view)
+        for words in image.warnings:
+            warn(image.path, words)
+        yield image, volume, options

@@ -1,0 +1,26 @@
+"""The argument parser: argparse with errors of one line, and help that is made when it is shown."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import NoReturn
+
+from ..errors import EXIT_USAGE
+
+
+class Parser(ArgumentParser):
+    """`more_help` gives text to stand below the help: no other command line pays for making it."""
+
+    more_help: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        """The help, and more."""
+        text = super().format_help()
+        return f"{text}\n{self.more_help()}\n" if self.more_help else text
+
+    def error(self, message: str) -> NoReturn:
+        """One line and mount(8)'s exit code instead of argparse's two and 2."""
+        print(f"isofs: {message}; see {self.prog} --help", file=sys.stderr)
+        sys.exit(EXIT_USAGE)

@@ -1,0 +1,115 @@
+"""The mounts that there are (/proc/self/mountinfo), and unmounting. Needs neither pyfuse3 nor trio."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+from typing import Final, NamedTuple
+
+from ..errors import MountFailed, SystemRefused, UsageError
+
+FILE_SYSTEM: Final = "fuse.isofs"
+_MNT_DETACH: Final = 2
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """A line of mountinfo."""
+
+    device: str
+    """`MAJOR:MINOR` of the file system; st_dev of what is in it."""
+    path: str
+    """The mount point, resolved."""
+    file_system: str
+    source: str
+    """As /proc/mounts shows it; `image_of` makes the image's path of it."""
+    user: int
+    """Who mounted it."""
+
+
+def mounts() -> list[Mount]:
+    """All mounts that this process sees, in the order in which they were made."""
+    found = []
+    with open("/proc/self/mountinfo", "rb") as table:
+        for line in table:
+            fields, _, rest = line.partition(b" - ")
+            words = fields.split(b" ")
+            file_system, source, options = (rest.rstrip(b"\n").split(b" ") + [b"", b"", b""])[:3]
+            user = re.search(rb"(?:^|,)user_id=(\d+)", options)
+            found.append(
+                Mount(
+                    words[2].decode(),
+                    _unescaped(words[4]),
+                    file_system.decode(),
+                    _unescaped(source),
+                    int(user[1]) if user else 0,
+                )
+            )
+    return found
+
+
+def _unescaped(raw: bytes) -> str:
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), raw))
+
+
+def mount_at(path: str) -> Mount | None:
+    """The uppermost mount on a resolved path."""
+    return next((mount for mount in reversed(mounts()) if mount.path == path), None)
+
+
+def source_of(image: str) -> str:
+    """The image's path as the source of a mount: ASCII, since libfuse's binding takes no more; percent-escaped."""
+    return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x25 else f"%{byte:02X}" for byte in os.fsencode(image))
+
+
+def image_of(source: str) -> str:
+    """The image's path that `source_of` made a source of."""
+    return os.fsdecode(re.sub(rb"%([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), os.fsencode(source)))
+
+
+def resolved(path: str) -> str:
+    """The path without links. Unlike realpath it does not touch a dead mount at its end."""
+    directory, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(directory), name) if name else "/"
+
+
+def unmount(path: str, *, lazily: bool = False) -> None:
+    """Unmounts what is uppermost on a resolved path; `lazily` even while it is in use.
+
+    Raises `MountFailed` when it is busy or the system does not let us, `SystemRefused` without fusermount3.
+    """
+    if os.geteuid() == 0:
+        number = _umount2(path, _MNT_DETACH if lazily else 0)
+        if number:
+            raise _unmount_error(path, number, os.strerror(number))
+        return
+    command = ["fusermount3", "-u", *(["-z"] if lazily else []), "--", path]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
+    except FileNotFoundError:
+        raise SystemRefused("fusermount3 is not installed", "install the package fuse3", path=path) from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        busy = errno.EBUSY if "busy" in done.stderr else errno.EPERM
+        raise _unmount_error(path, busy, said[-1] if said else f"fusermount3 failed ({done.returncode})")
+
+
+def _unmount_error(path: str, number: int, reason: str) -> MountFailed | UsageError:
+    if number == errno.EBUSY:
+        return MountFailed(
+            "the mount is in use", f"end the programs that use it (fuser -vm {path}) and try again", path=path
+        )
+    if number == errno.EPERM:
+        return UsageError(reason, "only root and the user who mounted it can unmount it", path=path)
+    return MountFailed(reason, path=path)
+
+
+def _umount2(path: str, flags: int) -> int:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return ctypes.get_errno() if libc.umount2(os.fsencode(path), flags) else 0

@@ -1,0 +1,254 @@
+"""FUSE requests -> questions to the volume.
+
+Everything here runs in the serving thread, which never waits for storage or a decoder: a question is asked, and if it
+would have to wait (`NotReady`) it is asked again by a worker thread, while other requests are served. Volumes are pure,
+so asking twice is safe. Only errors with an errno leave a handler: nothing that an image holds can end the mount.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import stat
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import count
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+
+import pyfuse3
+import trio
+from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, ReaddirToken, RequestContext, StatvfsData
+
+from .. import limits
+from ..errors import ImageError, IsofsError, NotReady
+from ..image.source import Source
+from ..volume.tree import Attributes, Entry, Volume, attributes_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FOREVER: Final = 86_400.0
+"""Seconds that the kernel keeps names and attributes: a disc does not change."""
+_BATCH: Final = 256
+"""Entries whose attributes are fetched together when a directory is listed; one request takes about 200."""
+_WORKERS: Final = 16
+"""Threads that may wait for storage at a time."""
+
+log = logging.getLogger("isofs")
+
+Handler = Callable[Concatenate["Operations", P], Coroutine[Any, Any, T]]
+
+
+def answering(handler: Handler[P, T]) -> Handler[P, T]:
+    """Turns our errors into errno; anything unexpected is logged and answered with EIO."""
+
+    @functools.wraps(handler)
+    async def answer(operations: Operations, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await handler(operations, *args, **kwargs)
+        except FUSEError:
+            raise
+        except IsofsError as error:
+            operations.say_once(error)
+            raise FUSEError(error.errno) from None
+        except MemoryError:
+            raise FUSEError(errno.ENOMEM) from None
+        except OSError as error:
+            log.warning("%s: %s", handler.__name__, error)
+            raise FUSEError(error.errno or errno.EIO) from None
+        except Exception:
+            log.exception("a bug in isofs: please report it")
+            raise FUSEError(errno.EIO) from None
+
+    return cast(Handler[P, T], answer)
+
+
+class Operations(pyfuse3.Operations):
+    """The requests of one mount. `ready` is called when the kernel has answered."""
+
+    supports_dot_lookup = True
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(self, volume: Volume, ready: Callable[[], None]) -> None:
+        super().__init__()
+        self._volume = volume
+        self._ready = ready
+        self._workers = trio.CapacityLimiter(_WORKERS)
+        self._handles = count(1)
+        self._files: dict[FileHandleT, Source] = {}
+        self._directories: dict[FileHandleT, tuple[int, Sequence[Entry]]] = {}
+        self._said: set[str] = set()
+        self._absent = EntryAttributes()
+        self._absent.st_ino = 0
+        self._absent.entry_timeout = _FOREVER
+
+    def say_once(self, error: IsofsError) -> None:
+        """Logs damage the first time that it is met."""
+        words = str(error)
+        if words not in self._said and len(self._said) < limits.FINDINGS:
+            self._said.add(words)
+            log.warning("%s", words)
+
+    async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The answer to a question: at once if it is in memory, else by a worker."""
+        try:
+            return question(*args, **kwargs)
+        except NotReady:
+            asked = functools.partial(question, *args, **kwargs)
+            return await trio.to_thread.run_sync(asked, limiter=self._workers, abandon_on_cancel=True)
+
+    # --- names and attributes ---------------------------------------------------------------------------------------
+
+    def init(self) -> None:
+        """The kernel has answered: the mount works."""
+        self._ready()
+
+    @answering
+    async def lookup(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> EntryAttributes:
+        """A name in a directory. A miss is remembered by the kernel too."""
+        if name == b".":
+            return _entry(await self._ask(self._volume.attributes, parent_inode))
+        if name == b"..":
+            return _entry(await self._ask(self._attributes_of_parent, parent_inode))
+        found = await self._ask(self._volume.lookup, parent_inode, name)
+        return self._absent if found is None else _entry(found)
+
+    def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> Any:
+        """Nothing to forget: inode numbers are places on the disc."""
+
+    @answering
+    async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
+        """The attributes of any inode that was ever handed out."""
+        return _entry(await self._ask(self._volume.attributes, inode))
+
+    @answering
+    async def readlink(self, inode: InodeT, ctx: RequestContext) -> bytes:
+        """The target of a symbolic link."""
+        return await self._ask(self._volume.readlink, inode)
+
+    @answering
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+        """The size of the volume; nothing is free."""
+        usage = self._volume.usage()
+        answer = StatvfsData()
+        answer.f_bsize = answer.f_frsize = usage.block_size
+        answer.f_blocks = usage.blocks
+        answer.f_bfree = answer.f_bavail = answer.f_files = answer.f_ffree = answer.f_favail = 0
+        answer.f_namemax = usage.name_max
+        return answer
+
+    # --- directories ------------------------------------------------------------------------------------------------
+
+    @answering
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        """The handle holds the directory's table, so that a listing does not change or fail half-way."""
+        entries = await self._ask(self._volume.entries, inode)
+        handle = next(self._handles)
+        self._directories[handle] = (inode, entries)
+        return handle
+
+    @answering
+    async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
+        """Entries from `start_id` on: 0 is `.`, 1 is `..`, 2 the first name. They go on until the reply is full."""
+        inode, entries = self._directories[fh]
+        for place in range(start_id, 2):
+            about = self._volume.attributes if place == 0 else self._attributes_of_parent
+            answer = _entry(await self._ask(about, inode))
+            if not pyfuse3.readdir_reply(token, b"." * (place + 1), answer, place + 1):
+                return
+        first = max(start_id - 2, 0)
+        while first < len(entries):
+            batch = entries[first : first + _BATCH]
+            for entry, attributes in zip(batch, await self._ask(self._attributes_of_all, batch), strict=True):
+                first += 1
+                answer = _unknown(entry.inode) if attributes is None else _entry(attributes)
+                if not pyfuse3.readdir_reply(token, entry.name, answer, first + 2):
+                    return
+
+    def _attributes_of_parent(self, inode: int) -> Attributes:
+        return self._volume.attributes(self._volume.parent(inode))
+
+    def _attributes_of_all(self, entries: Sequence[Entry]) -> list[Attributes | None]:
+        """None for those that cannot be read: they are listed, and asking for them gives the error."""
+        found: list[Attributes | None] = []
+        for entry in entries:
+            try:
+                found.append(attributes_of(self._volume, entry))
+            except ImageError as error:
+                self.say_once(error)
+                found.append(None)
+        return found
+
+    @answering
+    async def releasedir(self, fh: FileHandleT) -> None:
+        """The listing is over."""
+        self._directories.pop(fh, None)
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    @answering
+    async def open(self, inode: InodeT, flags: int, ctx: RequestContext) -> FileInfo:
+        """For reading only. The kernel may keep the pages of earlier readers."""
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+            raise FUSEError(errno.EROFS)
+        data = await self._ask(self._volume.data, inode)
+        handle = next(self._handles)
+        self._files[handle] = data
+        return FileInfo(fh=handle, keep_cache=True)
+
+    @answering
+    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
+        """Bytes of an open file; fewer than asked for only at its end."""
+        return await self._ask(self._files[fh].pread, size, off)
+
+    @answering
+    async def release(self, fh: FileHandleT) -> None:
+        """The last holder has closed the file."""
+        self._files.pop(fh, None)
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    async def _read_only(self, *_: Any) -> Any:
+        raise FUSEError(errno.EROFS)
+
+    setattr: Any = _read_only
+    mknod: Any = _read_only
+    mkdir: Any = _read_only
+    unlink: Any = _read_only
+    rmdir: Any = _read_only
+    symlink: Any = _read_only
+    rename: Any = _read_only
+    link: Any = _read_only
+    create: Any = _read_only
+    write: Any = _read_only
+    setxattr: Any = _read_only
+    removexattr: Any = _read_only
+
+
+def _entry(attributes: Attributes) -> EntryAttributes:
+    entry = EntryAttributes()
+    entry.st_ino = attributes.inode
+    entry.entry_timeout = entry.attr_timeout = _FOREVER
+    entry.st_mode = cast(Any, attributes.mode)
+    entry.st_nlink = attributes.nlink
+    entry.st_uid = attributes.uid
+    entry.st_gid = attributes.gid
+    entry.st_rdev = attributes.rdev
+    entry.st_size = attributes.size
+    entry.st_blocks = attributes.blocks
+    entry.st_blksize = 131_072
+    entry.st_atime_ns = attributes.atime
+    entry.st_mtime_ns = attributes.mtime
+    entry.st_ctime_ns = attributes.ctime
+    return entry
+
+
+def _unknown(inode: int) -> EntryAttributes:
+    """A directory whose attributes cannot be read: the kernel is to ask again when it needs them."""
+    entry = EntryAttributes()
+    entry.st_ino = inode
+    entry.st_mode = cast(Any, stat.S_IFDIR | 0o555)
+    entry.entry_timeout = entry.attr_timeout = 0
+    return entry
