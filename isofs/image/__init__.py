@@ -75,6 +75,7 @@ def open_image(path: str, *, cache: int = limits.CACHE_DEFAULT) -> Image:
         if not file.size:
             raise ImageError("the file is empty (0 bytes)", "copy the image again")
         if file.size < limits.SMALLEST_IMAGE:
+            refusals.find_magic(file, refusals.MAGICS)  # a name says more than a size
             raise ImageError(f"too short for a disc image ({file.size} bytes; truncated?)", "copy the image again")
         kept = BlockCache(cache)
         blocks = _block_map(file)

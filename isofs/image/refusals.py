@@ -51,6 +51,10 @@ MAGICS: Final[tuple[Magic, ...]] = (
     Magic(0, b"\x1f\x8b\x08", "gzip-compressed", f"not read yet; {_COMPRESSED} (gunzip)"),
     Magic(0, b"\xfd7zXZ\0", "xz-compressed", f"not read yet; {_COMPRESSED} (unxz)"),
     Magic(0, b"\x28\xb5\x2f\xfd", "zstd-compressed (Zstandard)", f"not read yet; {_COMPRESSED} (unzstd)"),
+    *(
+        Magic(0, b"%c\x2a\x4d\x18" % first, "zstd-compressed (Zstandard)", f"not read yet; {_COMPRESSED} (unzstd)")
+        for first in range(0x50, 0x60)  # skippable frames
+    ),
     Magic(0, b"BZh", "bzip2-compressed", f"it cannot be read in place; {_COMPRESSED} (bunzip2)"),
     Magic(0, b"\x04\x22\x4d\x18", "LZ4-compressed", f"it cannot be read in place; {_COMPRESSED} (unlz4)"),
     Magic(0, b"\x02\x21\x4c\x18", "LZ4-compressed (legacy)", f"it cannot be read in place; {_COMPRESSED} (unlz4)"),
@@ -97,8 +101,6 @@ MAGICS: Final[tuple[Magic, ...]] = (
     Magic(0, b"MSCF", "a cab archive", _ARCHIVE, NotADisc),
 )
 """Strong magics, looked for before the disc itself."""
-
-_ANY_SKIPPABLE_FRAME: Final = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 
 WEAK_MAGICS: Final[tuple[Magic, ...]] = (
     Magic(-512, b"koly", "an Apple disk image (DMG)", "convert it to an ISO with dmg2img", NotADisc),
@@ -165,8 +167,6 @@ def refuse(source: Source, *, nested: bool = False) -> list[str]:
     """
     find_magic(source, MAGICS)
     head = _bytes(source, 4, 0)
-    if _ANY_SKIPPABLE_FRAME.match(head):
-        raise UnsupportedError("zstd-compressed (Zstandard)", f"not read yet; {_COMPRESSED} (unzstd)")
     if nested and head in (b"CISO", b"ZISO", b"JISO", b"DAX\0"):
         raise UnsupportedError(
             "a compressed image inside a compressed image", "unpack the outer one with maxcso --decompress"
