@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from ..errors import ImageError
+
+BOOKKEEPING: Final = 256
+"""Bytes of memory for a block's key, its place in the order and its object header, about."""
 
 Block = bytes | ImageError
 """What becomes of a block: its bytes, or why they cannot be had."""
@@ -29,8 +33,8 @@ class BlockCache:
 
     - A key is (owner, block): `owner` numbers the disc (the image's own, or that of a zisofs file upon it), handed
       out by `new_owner`; `block` is the block's number there.
-    - It holds at most `limit` bytes of blocks, or one block if that alone is larger. The block that was asked for
-      longest ago goes first.
+    - It takes at most `limit` bytes of memory, its own bookkeeping included, or one block if that alone is larger. The
+      block that was asked for longest ago goes first.
     - `get` fills it. What is missing is made by the asker that found it missing, in the asker's own thread; a second
       asker of a block in the making waits for it and gets the same bytes (single flight). An asker makes its own
       blocks before it waits for others', so no two wait for each other.
@@ -129,8 +133,8 @@ class BlockCache:
                     flight.made[owner, block] = data
                     if isinstance(data, bytes):
                         self._blocks[owner, block] = data
-                        self.size += len(data)
+                        self.size += len(data) + BOOKKEEPING
                 while self.size > self.limit and len(self._blocks) > 1:
                     _, dropped = self._blocks.popitem(last=False)
-                    self.size -= len(dropped)
+                    self.size -= len(dropped) + BOOKKEEPING
             flight.done.set()

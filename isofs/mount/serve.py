@@ -36,6 +36,7 @@ from .mounts import FILE_SYSTEM, Mount, mount_at, source_of, unmount
 from .operations import Operations
 from .options import Options
 
+_M_ARENA_MAX: Final = -8
 _ANSWER_WITHIN: Final = 60
 """Seconds for the kernel's first request."""
 _BUSY: Final = 10
@@ -208,10 +209,19 @@ def _serve(
             report(finding)
         volume.findings.report = report
         never_wait()
+        _one_arena()
         trio.run(_until_unmounted, own)
     finally:
         # By then the mount is out of the tree, or we crashed and it must stay there, dead.
         pyfuse3.close(unmount=False)
+
+
+def _one_arena() -> None:
+    """Keeps glibc from giving each worker thread a heap of its own: 20 MB less of 1 GB read with a cache of 64 MB."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _libfuse_options(image: Image, options: Options, *, debug: bool) -> set[str]:
