@@ -65,6 +65,12 @@ DIRECTORY_CACHE: Final = 32 * MIB
 DEPTH: Final = 256
 """Directories below each other that are walked; the standard has 8, paths of Linux end at 2048."""
 
+DIRECTORY_NAMES: Final = 16
+"""Names under which one directory is walked again; without it forty directories make 2^40 paths."""
+
+FILE_SIZE: Final = (1 << 63) - 1
+"""What Linux can express; zisofs and sparse files may claim more."""
+
 SECTIONS: Final = 65_536
 """Sections of one file; Linux stops silently at 100, discs split for 3D video have thousands."""
 

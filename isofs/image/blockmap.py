@@ -66,6 +66,13 @@ def empty_rows() -> Rows:
     return Rows(array("Q"), array("Q"), bytearray())
 
 
+def truncation(present: int, count: int) -> tuple[str, ...]:
+    """The warning about an image that holds `present` of `count` blocks; none if it holds them all."""
+    if present >= count:
+        return ()
+    return (f"truncated: {present} of {count} blocks are present; the others read as errors",)
+
+
 class BlockMap:
     """Where each block of a disc lies.
 

@@ -107,7 +107,7 @@ def _has_zlib_header(stored: bytes | memoryview) -> bool:
 def _lz4(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     library = _modules[LZ4]
     assert library is not None
-    for block in (stored, stored[4:]) if stored[:4] == block_size.to_bytes(4, "little") else (stored,):
+    for block in (stored, stored[4:]) if int.from_bytes(stored[:4], "little") in (want, block_size) else (stored,):
         try:
             return _first(library.decompress(block, uncompressed_size=block_size), want, "LZ4")
         except (library.LZ4BlockError, ImageError):
@@ -124,11 +124,10 @@ def _lz4(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
 def _lz4_end(stored: bytes | memoryview, want: int, block_size: int) -> int | None:
     """Where an LZ4 block ends that padding follows, or None if it never yields `want` bytes.
 
-    A block has no end mark: it ends with literals. The walk over its sequences (token, literals, offset, match) stops
-    at the literals that complete the block; for a last block, which may be short, at the last possible ones.
+    A block has no end mark: it ends with literals, five at least unless they are the whole block. The walk over its
+    sequences (token, literals, offset, match) stops at the first ones behind which enough is made.
     """
     made = position = 0
-    end: int | None = None
     size = len(stored)
     try:
         while position < size:
@@ -145,10 +144,8 @@ def _lz4_end(stored: bytes | memoryview, want: int, block_size: int) -> int | No
             made += length
             if position > size or made > block_size:
                 break
-            if made >= want:
-                end = position
-                if made == block_size:
-                    break
+            if made >= want and (length >= 5 or made in (length, block_size)):
+                return position
             offset = stored[position] | stored[position + 1] << 8
             position += 2
             if not 0 < offset <= made:
@@ -163,9 +160,9 @@ def _lz4_end(stored: bytes | memoryview, want: int, block_size: int) -> int | No
             made += length
             if made > block_size:
                 break
-    except IndexError:
-        pass  # the input is used up: what was complete until then counts
-    return end
+    except IndexError:  # the input is used up
+        return None
+    return None
 
 
 def _lzo1x(stored: bytes | memoryview, want: int, block_size: int) -> bytes:

@@ -31,7 +31,7 @@ Met in real files, and what is done about it:
   tail of the disc was never stored. It reads as an error and is said.
 - An index of zeros: the compressor did not finish. Refused.
 - Entries that go backwards or point before the index, blocks that claim more than compression can add: those blocks
-  read as errors.
+  read as errors. So does a block of version 2 whose kind depends on a length that the end of the file contradicts.
 - GameCube and Wii images have the same magic and no compression at all; they are told apart by their map of bytes.
 """
 
@@ -40,12 +40,13 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from .. import limits
 from ..errors import ImageError, NotADisc, UnsupportedError
-from .blockmap import BAD, DEFLATE, LZ4, PLAIN, BlockMap, Rows, empty_rows
+from .blockmap import BAD, DEFLATE, LZ4, PLAIN, BlockMap, Rows, empty_rows, truncation
 from .source import Source
 
 MAGIC: Final = b"CISO"
@@ -100,12 +101,10 @@ def _kind_in_version_2(flagged: int, stored: int, block_size: int) -> int:
 
 def _is_gamecube(source: Source) -> bool:
     """Whether bytes 8 to 0x7FFF are a map of absent (0) and present (1) blocks; in a CSO they hold sizes."""
-    head = source.pread(_GAMECUBE_HEADER, 0)
-    return (
-        len(head) == _GAMECUBE_HEADER
-        and int.from_bytes(head[4:8], "little") in _GAMECUBE_BLOCKS
-        and not head[8:].strip(b"\0\1")
-    )
+    if int.from_bytes(source.pread(4, 4), "little") not in _GAMECUBE_BLOCKS:
+        return False
+    present = source.pread(_GAMECUBE_HEADER - 8, 8)
+    return len(present) == _GAMECUBE_HEADER - 8 and not present.strip(b"\0\1")
 
 
 def parse_header(source: Source, name: str) -> Header:
@@ -147,12 +146,11 @@ def indexed_map(
             f"truncated: the index of {count} blocks does not fit into the {name} file's {source.size} bytes",
             "copy the image again",
         )
-    start = _entries(source, 0, min(8, count))
-    if not any(start):
+    if not any(_entries(source, 0, min(8, count))):
         raise ImageError("the index is empty: the compressor did not finish", "compress the disc again")
     warnings = []
     floor = disc_size // block_size
-    if floor != count and (start[0] & ~FLAG) << shift == _aligned(INDEX_AT + 4 * (floor + 1), shift):
+    if floor != count and _lacks_an_entry(source, floor, shift):
         warnings.append(
             f"the last {disc_size - floor * block_size} bytes of the disc were never stored; they read as an error"
         )
@@ -163,7 +161,8 @@ def indexed_map(
     most = block_size + block_size // 8 + 64 + (1 << shift)
 
     def load(first: int, n: int) -> Rows:
-        entries = _entries(source, first, n + 1)
+        entries = _entries(source, max(first - 1, 0), first + n + 1 - max(first - 1, 0))
+        before = (entries.pop(0) & ~FLAG) << shift if first else 0
         rows = empty_rows()
         position = (entries[0] & ~FLAG) << shift
         for i in range(n):
@@ -174,12 +173,17 @@ def indexed_map(
                 stored = file_size - position
                 surplus = stored - block_size
                 kind = kind_of(flagged, stored, block_size)
-                if kind_of(flagged, 1, block_size) != kind and surplus >= 1 << shift:
+                if position < end:
+                    if surplus and kind_of(flagged, end - position, block_size) != kind:
+                        kind = BAD  # the length tells the kind: cut off, or bytes of no block follow
+                elif kind_of(flagged, 1, block_size) != kind and surplus >= 1 << shift:
                     kind = BAD  # the length tells the kind, and the end is not known
             else:
                 stored = end - position
                 kind = kind_of(flagged, stored, block_size)
-            if position < INDEX_AT or stored <= 0:
+            if (
+                position < INDEX_AT or stored <= 0 or position <= before <= end
+            ):  # goes back, and the one before does not
                 kind = BAD
             elif kind == PLAIN:
                 if stored < block_size and not last:
@@ -192,13 +196,14 @@ def indexed_map(
             rows.positions.append(position)
             rows.stored.append(max(stored, 0))
             rows.kinds.append(kind)
-            position = end
+            before, position = position, end
         return rows
 
-    final = (_entries(source, count, 1)[0] & ~FLAG) << shift
-    if final > file_size + (1 << shift):
-        present = _stored_blocks(source, count, shift)
-        warnings.append(f"truncated: {present} of {count} blocks are present; the others read as errors")
+    def end_of(block: int) -> int:
+        return (_entries(source, block + 1, 1)[0] & ~FLAG) << shift
+
+    if end_of(count - 1) > file_size + (1 << shift):
+        warnings += truncation(bisect_right(range(count), file_size, key=end_of), count)
     return BlockMap(
         format=name,
         block_size=block_size,
@@ -220,17 +225,21 @@ def _entries(source: Source, first: int, n: int) -> array[int]:
     return entries
 
 
+def _lacks_an_entry(source: Source, floor: int, shift: int) -> bool:
+    """Whether the index was written for `floor` blocks where there is one more, a partial one.
+
+    Its data then begin right behind floor + 1 entries. Where alignment hides the difference, entry `floor` must be the
+    end of the file and the next one no position behind it.
+    """
+    data_at = (_entries(source, 0, 1)[0] & ~FLAG) << shift
+    if data_at != _aligned(INDEX_AT + 4 * (floor + 1), shift):
+        return False
+    if data_at < INDEX_AT + 4 * (floor + 2):
+        return True
+    end, beyond = ((entry & ~FLAG) << shift for entry in _entries(source, floor, 2))
+    unit = 1 << shift
+    return not end <= beyond <= source.size + unit and abs(source.size - end) < unit
+
+
 def _aligned(position: int, shift: int) -> int:
     return -(-position >> shift) << shift
-
-
-def _stored_blocks(source: Source, count: int, shift: int) -> int:
-    """How many blocks end within the file, by bisection of the ascending index."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high + 1) // 2
-        if (_entries(source, middle, 1)[0] & ~FLAG) << shift <= source.size:
-            low = middle
-        else:
-            high = middle - 1
-    return low

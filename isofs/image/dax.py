@@ -16,7 +16,7 @@ Header, 32 bytes, little-endian, then tables; F = ceil(disc size / 8192) frames:
 A frame of an area is plain, any other is a zlib stream with header and Adler-32. Version 0 has no areas, so its
 frames may be longer than 8192 bytes; a version 0 file whose data begin behind a list of areas has one all the same.
 The last frame is padded to 8192 bytes by maxcso and shorter by others. The tables take 3 MB at most and are read
-whole, at the first look at them.
+whole when the image is opened.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from array import array
 from typing import Final
 
 from ..errors import ImageError, UnsupportedError
-from .blockmap import BAD, PLAIN, ZLIB, BlockMap, Rows, empty_rows
+from .blockmap import BAD, PLAIN, ZLIB, BlockMap, Rows, empty_rows, truncation
 from .source import Source
 
 MAGIC: Final = b"DAX\0"
@@ -76,17 +76,14 @@ def open_map(source: Source) -> BlockMap:
             rows.kinds.append(kind)
         return rows
 
-    warnings = []
     present = sum(position + length <= source.size for position, length in zip(positions, lengths, strict=True))
-    if present < frames:
-        warnings.append(f"truncated: {present} of {frames} frames are present; the others read as errors")
     return BlockMap(
         format=f"DAX version {version}",
         block_size=FRAME,
         disc_size=disc_size,
         kinds=frozenset((ZLIB,)),
         load=load,
-        warnings=tuple(warnings),
+        warnings=truncation(present, frames),
     )
 
 

@@ -72,7 +72,10 @@ class Disc:
     def _decode_run(self, run: list[tuple[int, int, int, int]]) -> list[Block]:
         start = run[0][1]
         last = run[-1]
-        data = memoryview(self.source.pread(last[1] + last[2] - start, start))
+        try:
+            data = memoryview(self.source.pread(last[1] + last[2] - start, start))
+        except ImageError as error:  # one bad place must not cost its neighbours
+            return [error] if len(run) == 1 else [made for row in run for made in self._decode_run([row])]
         return [self._decode_block(row, data[row[1] - start : row[1] - start + row[2]]) for row in run]
 
     def _decode_block(self, row: tuple[int, int, int, int], stored: memoryview) -> Block:

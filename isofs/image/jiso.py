@@ -25,11 +25,12 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from bisect import bisect_right
 from typing import Final
 
 from .. import limits
 from ..errors import ImageError, UnsupportedError
-from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Rows, empty_rows
+from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Rows, empty_rows, truncation
 from .source import Source
 
 MAGIC: Final = b"JISO"
@@ -60,28 +61,36 @@ def open_map(source: Source) -> BlockMap:
     most = block_size + block_size // 8 + 64
 
     def load(first: int, n: int) -> Rows:
-        raw = source.pread(4 * (n + 1), INDEX_AT + 4 * first)
-        if len(raw) != 4 * (n + 1):
+        start = max(first - 1, 0)
+        raw = source.pread(4 * (first + n + 1 - start), INDEX_AT + 4 * start)
+        entries = array("I", raw[: len(raw) & ~3])
+        if len(entries) != first + n + 1 - start:
             raise ImageError("the file became shorter than its index")
-        entries = array("I", raw)
         if sys.byteorder == "big":
             entries.byteswap()
+        before = entries.pop(0) if first else 0
         rows = empty_rows()
         for i in range(n):
             position = entries[i] + skip
             stored = entries[i + 1] - position
             kind = PLAIN if stored == block_size else compressed
-            if entries[i] < INDEX_AT or not 0 < stored <= most:
+            if entries[i] < INDEX_AT or not 0 < stored <= most or entries[i] <= before <= entries[i + 1]:
                 kind = BAD
+            before = entries[i]
             rows.positions.append(position)
             rows.stored.append(max(stored, 0))
             rows.kinds.append(kind)
         return rows
 
+    def end_of(block: int) -> int:
+        return int.from_bytes(source.pread(4, INDEX_AT + 4 * (block + 1)), "little")
+
+    present = bisect_right(range(count), source.size, key=end_of)
     return BlockMap(
         format="JISO with " + ("LZO1X" if compressed == LZO1X else "deflate"),
         block_size=block_size,
         disc_size=disc_size,
         kinds=frozenset((compressed,)),
         load=load,
+        warnings=truncation(present, count),
     )

@@ -147,13 +147,13 @@ _LEAD_IN: Final = 150
 
 _SHEETS: Final[tuple[tuple[str, str, str], ...]] = (
     (
-        r"(?ism)\A\s*(REM|CATALOG|FILE|TITLE|PERFORMER|SONGWRITER|CDTEXTFILE|TRACK)\b.*^\s*(FILE|TRACK)\s",
+        r"(?ims)\A\s*(REM|CATALOG|FILE|TITLE|PERFORMER|SONGWRITER|CDTEXTFILE|TRACK)\b.*^[ \t]*(FILE|TRACK)\s",
         "a CUE sheet",
         ".bin",
     ),
     (r"(?i)\A\s*\[CloneCD\]", "a CloneCD sheet (CCD)", ".img"),
     (r"\A(?:\s|//[^\n]*\n)*(CD_DA|CD_ROM_XA|CD_ROM|CD_I)\b", "a cdrdao table of contents (TOC)", ".bin"),
-    (r"\A\s*\d+\s*\n\s*\d+\s+\d+\s+[04]\s+2\d{3}\s", "a GDI sheet", "data track"),
+    (r"\A\s*\d+[ \t]*\n\s*\d+\s+\d+\s+[04]\s+2\d{3}\s", "a GDI sheet", "data track"),
 )
 
 _XBOX_PARTITIONS: Final = (0x18310000, 0xFDA0000, 0x2090000)
@@ -263,7 +263,9 @@ def _refuse_sheet(source: Source) -> None:
         text = raw.decode("utf-8-sig", "replace")
     for pattern, name, beside in _SHEETS:
         if re.search(pattern, text.replace("\r\n", "\n").replace("\r", "\n")):
-            audio = re.search(r"(?im)^\s*TRACK\b.*$", text) and not re.search(r"(?im)^\s*TRACK\s+(?!.*AUDIO)", text)
+            audio = re.search(r"(?im)^[ \t]*TRACK\b.*$", text) and not re.search(
+                r"(?im)^[ \t]*TRACK\s+(?!.*AUDIO)", text
+            )
             kind = f"{name} of audio tracks only" if audio else name
             raise UnsupportedError(kind, f"not read yet; if the {beside} beside it has 2048-byte sectors, name that")
 

@@ -65,11 +65,14 @@ class FileSource:
         except OSError as error:
             raise _refusal(error, path) from None
         except ValueError:
-            raise UsageError("not a file name: it holds a NUL byte", path=path) from None
+            raise UsageError("not a file name", "check the image's name", path=path) from None
         try:
             status = os.fstat(self._fd)
             _refuse_unless_seekable(status.st_mode, path)
             self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError as error:
+            self.close()
+            raise _refusal(error, path) from None
         except BaseException:
             self.close()
             raise
@@ -83,7 +86,7 @@ class FileSource:
     def pread(self, n: int, offset: int) -> bytes:
         """As `Source.pread`. A file that has become shorter gives fewer bytes: the caller knows what it needs."""
         n = min(n, self.size - offset)
-        if n <= 0:
+        if n <= 0 or offset < 0:
             return b""
         try:
             if not may_wait():

@@ -4,7 +4,7 @@ Header and index as in `cso`; bit 31 set = plain, clear = one raw LZ4 block, fol
 value. The block size need not be a power of two (2352 occurs, for raw CD sectors).
 
 DreamShell, a loader for the Dreamcast, writes the same header before LZO1X blocks and nothing tells the two apart:
-some blocks are decoded as LZ4, and if one fails, all of them as LZO1X.
+some blocks are decoded as LZ4, and if any fail, as LZO1X too; the codec with fewer failures is taken.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def open_map(source: Source) -> BlockMap:
             f"ZSO version {header.version} is unknown", "convert it to an ISO with maxcso --decompress"
         )
     blocks = _map(source, header, LZ4)
-    if header.block_size <= limits.LZO_BLOCK_SIZE and not _all_decode(source, blocks, LZ4):
+    if header.block_size <= limits.LZO_BLOCK_SIZE and (failed := _failures(source, blocks, LZ4)):
         as_lzo = _map(source, header, LZO1X)
-        if _all_decode(source, as_lzo, LZO1X):
+        if _failures(source, as_lzo, LZO1X) < failed:
             return as_lzo
     return blocks
 
@@ -49,9 +49,10 @@ def _map(source: Source, header: Header, kind: int) -> BlockMap:
     return indexed_map(source, header, name, frozenset((kind,)), kind_of)
 
 
-def _all_decode(source: Source, blocks: BlockMap, kind: int) -> bool:
-    """Whether some compressed blocks, spread over the image, all decode with `kind` (true where there are none)."""
+def _failures(source: Source, blocks: BlockMap, kind: int) -> int:
+    """How many of some compressed blocks, spread over the image, do not decode with `kind`."""
     codecs.require(kind)
+    failures = 0
     step = max(1, blocks.count // _SAMPLES)
     for start in range(0, blocks.count, step):
         for block in range(start, min(start + min(step, _SEARCHED), blocks.count)):
@@ -60,6 +61,6 @@ def _all_decode(source: Source, blocks: BlockMap, kind: int) -> bool:
                 try:
                     codecs.decode(kind, source.pread(stored, position), blocks.length(block), blocks.block_size)
                 except ImageError:
-                    return False
+                    failures += 1
                 break
-    return True
+    return failures

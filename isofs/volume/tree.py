@@ -7,6 +7,7 @@ same over mounts and need no table; the root's is 1.
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -211,10 +212,11 @@ class Step(NamedTuple):
 def walk(volume: Volume, start: Attributes) -> Iterator[Step]:
     """Everything below a directory, each directory before what is in it.
 
-    Damage becomes a step with an error. No directory is entered twice on one path, and none more than
-    `limits.DEPTH` deep: the walk ends on any disc.
+    Damage becomes a step with an error. No directory is entered twice on one path, none more than `limits.DEPTH` deep
+    or under more than `limits.DIRECTORY_NAMES` names: the work is bounded by what the disc holds.
     """
     above: set[int] = set()
+    entered: Counter[int] = Counter()
     stack: list[tuple[bytes, int, Iterator[Entry]]] = []
 
     def enter(path: bytes, inode: int) -> Step | None:
@@ -223,6 +225,9 @@ def walk(volume: Volume, start: Attributes) -> Iterator[Step]:
                 raise ImageError("the directory contains itself")
             if len(stack) >= limits.DEPTH:
                 raise ImageError(f"directories are nested more than {limits.DEPTH} deep")
+            entered[inode] += 1
+            if entered[inode] > limits.DIRECTORY_NAMES:
+                raise ImageError(f"a directory with more than {limits.DIRECTORY_NAMES} names")
             stack.append((path, inode, iter(volume.entries(inode))))
             above.add(inode)
         except ImageError as error:

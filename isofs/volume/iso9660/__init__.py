@@ -9,7 +9,7 @@ from ...image.source import Source
 from ..tree import Findings, View
 from . import susp
 from .descriptors import SECTOR, VolumeDescriptor, read_descriptors
-from .records import FLAG_DIRECTORY, SELF, Record, walk_records
+from .records import FLAG_DIRECTORY, SELF, Record, parse_record, walk_records
 from .volume import Iso9660, root_place
 
 __all__ = ["open_iso9660"]
@@ -25,6 +25,9 @@ class _Tree:
         self.descriptor = descriptor
         place = root_place(descriptor)
         data = disc.pread(SECTOR, place)
+        first = parse_record(data, 0, place)
+        if first is not None and first.identifier == SELF and 0 < first.size < SECTOR:
+            data = data[: first.size]
         self.records = list(walk_records(data, place, descriptor.block_size, findings.add))
         if not self.records:
             raise ImageError(f"the root directory at byte {place} holds no directory record")
@@ -50,6 +53,8 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache) -> Iso9660:
         findings.add(0, reason)
     primary, reason = _open_tree(disc, descriptors.primary, findings)
     joliet, joliet_reason = (None, "") if view.nojoliet else _open_tree(disc, descriptors.joliet, findings)
+    if joliet_reason and primary is not None:
+        findings.add(0, f"{joliet_reason}; the tree without Joliet is shown")
     skip, certain = (None, False) if view.norock or primary is None else _rock_ridge(disc, primary)
     if primary is None or (joliet is not None and _joliet_is_better(primary, joliet, certain)):
         if joliet is None:

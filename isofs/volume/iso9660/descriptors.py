@@ -33,8 +33,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from ... import limits
 from ...errors import ImageError, NotADisc, UnsupportedError
@@ -56,8 +55,7 @@ _JOLIET: Final = {b"%/@": 1, b"%/C": 2, b"%/E": 3}
 _UDF: Final = (b"BEA01", b"NSR02", b"NSR03", b"TEA01", b"BOOT2")
 
 
-@dataclass(frozen=True)
-class VolumeDescriptor:
+class VolumeDescriptor(NamedTuple):
     """A primary or supplementary descriptor. Texts are as recorded, without padding."""
 
     version: int
@@ -90,19 +88,19 @@ class VolumeDescriptor:
         return _JOLIET.get(self.escape[:3], 0)
 
 
-@dataclass
 class Descriptors:
     """What the search found: of each kind the first."""
 
-    primary: VolumeDescriptor | None = None
-    joliet: VolumeDescriptor | None = None
-    enhanced: VolumeDescriptor | None = None
-    bootable: bool = False
-    """El Torito."""
-    udf: bool = False
-    """UDF's marks were met: the disc is a bridge."""
-    damage: list[str] = field(default_factory=list)
-    """Descriptors that were passed over, and why."""
+    def __init__(self) -> None:
+        self.primary: VolumeDescriptor | None = None
+        self.joliet: VolumeDescriptor | None = None
+        self.enhanced: VolumeDescriptor | None = None
+        self.bootable = False
+        """El Torito."""
+        self.udf = False
+        """UDF's marks were met: the disc is a bridge."""
+        self.damage: list[str] = []
+        """Descriptors that were passed over, and why."""
 
 
 def read_descriptors(disc: Source) -> Descriptors:
@@ -119,7 +117,7 @@ def read_descriptors(disc: Source) -> Descriptors:
         if identifier in _UDF:
             found.udf = found.udf or identifier.startswith(b"NSR")
             continue
-        if raw[9:14] == b"CDROM" and identifier != b"CD001":
+        if raw[9:14] == b"CDROM" and identifier != b"CD001" and not seen and raw[8] == 1:
             raise UnsupportedError("a High Sierra disc (the forerunner of ISO 9660)", "not read yet")
         if identifier != b"CD001":
             continue

@@ -50,7 +50,8 @@ def map_acorn(identifier: bytes, system_use: bytes) -> bytes:
 def joliet(identifier: bytes) -> bytes:
     """A Joliet identifier as UTF-8; what is no sound UTF-16 becomes U+FFFD."""
     name = identifier[: len(identifier) & ~1].decode("utf-16-be", "replace").partition("\0")[0]
-    name = name.removesuffix(";1")
+    if len(name) > 2:
+        name = name.removesuffix(";1")
     while len(name) >= 2 and name.endswith("."):
         name = name[:-1]
     return name.encode()
@@ -66,12 +67,21 @@ def showable(name: bytes) -> bytes:
         return b""
     if len(name) > limits.NAME_SHOWN:
         mark = b"~%04x" % (zlib.crc32(name) & 0xFFFF)
-        cut = name[: limits.NAME_SHOWN - len(mark)]
-        # Not in the middle of a character, where the name is UTF-8.
-        while cut and name[len(cut)] & 0xC0 == 0x80:
-            cut = cut[:-1]
-        name = (cut or name[: limits.NAME_SHOWN - len(mark)]) + mark
+        name = cut(name, limits.NAME_SHOWN - len(mark)) + mark
     return name
+
+
+def cut(name: bytes, size: int) -> bytes:
+    """The first bytes of a name, at most `size`: not in the middle of a character, where the name is UTF-8."""
+    end = min(size, len(name))
+    while end < len(name) and end and name[end] & 0xC0 == 0x80:
+        end -= 1
+    return name[: end or size]
+
+
+def printable(text: str) -> str:
+    """A name for messages: what could steer a terminal or break a line is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def folded(name: bytes, *, joliet: bool) -> bytes:

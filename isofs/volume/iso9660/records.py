@@ -93,9 +93,13 @@ def walk_records(data: bytes, position: int, block_size: int, damaged: Callable[
     directory counts, and a length of 0 leads to the next block.
     """
     at, size = 0, len(data)
+    barren = 0  # up to here no record certainly begins
     while at < size:
         if not data[at]:
-            at += block_size - (position + at) % block_size
+            rest = block_size - (position + at) % block_size
+            if data[at : at + rest].strip(b"\0"):
+                damaged(position + at, "directory records behind a gap were passed over")
+            at += rest
             continue
         end = min(size, at + SECTOR - (position + at) % SECTOR) if block_size == SECTOR else size
         record = parse_record(data, at, position + at)
@@ -104,24 +108,21 @@ def walk_records(data: bytes, position: int, block_size: int, damaged: Callable[
             at += record.length
             continue
         damaged(position + at, "a damaged directory record was passed over")
-        at = _next_record(data, at, end)
+        claimed = at + data[at]
+        found = None if barren >= end else _certain_record(data, at + 1, end)
+        if found is not None:
+            at = found
+            continue
+        barren = end
+        at = claimed if data[at] >= _LEAST and claimed < end and parse_record(data, claimed, 0) is not None else end
 
 
-def _next_record(data: bytes, at: int, end: int) -> int:
-    """Where the walk goes on behind a damaged record at `at`, within the sector that ends at `end`.
-
-    Best where its length leads, if a record certainly begins there; else at the next place where one certainly does;
-    else where its length leads, if one may begin there.
-    """
-    claimed = at + data[at] if data[at] >= _LEAST else end
-    if claimed < end and (not data[claimed] or _is_certain(data, claimed, end)):
-        return claimed
-    for candidate in range(at + 1, end - _LEAST + 1):
+def _certain_record(data: bytes, start: int, end: int) -> int | None:
+    """The first place from `start` on where a record certainly begins, within the sector that ends at `end`."""
+    for candidate in range(start, end - _LEAST + 1):
         if data[candidate] >= _LEAST and _is_certain(data, candidate, end):
             return candidate
-    if claimed < end and parse_record(data, claimed, 0) is not None:
-        return claimed
-    return end
+    return None
 
 
 def _is_certain(data: bytes, at: int, end: int) -> bool:

@@ -41,7 +41,7 @@ _SF: Final = struct.Struct("<4xI4xI4xB")
 _ZF: Final = struct.Struct("<4x2sBBI4x")
 _ZF_2: Final = struct.Struct("<4x2sBBQ")
 
-_NM_ELSEWHERE: Final = 2 | 4
+_NM_CONTINUE: Final = 1
 _TF_CREATION, _TF_MODIFICATION, _TF_ACCESS, _TF_ATTRIBUTES, _TF_LONG = 1, 2, 4, 8, 0x80
 _SL_CONTINUE, _SL_CURRENT, _SL_PARENT, _SL_ROOT = 1, 2, 4, 8
 
@@ -66,7 +66,7 @@ class RockRidge:
 
     __slots__ = (
         "accessed", "changed", "child", "device", "gid", "links", "mode", "modified", "name", "nlink", "parent",
-        "relocated", "serial", "sparse_size", "uid", "zisofs",
+        "relocated", "serial", "sparse_size", "uid", "unsure", "zisofs",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -91,6 +91,8 @@ class RockRidge:
         self.changed: int | None = None
         self.zisofs: Zisofs | None = None
         self.sparse_size: int | None = None
+        self.unsure = False
+        """Entries are lost that could say what the data is: compressed, sparse, elsewhere."""
 
     @property
     def rdev(self) -> int:
@@ -115,7 +117,7 @@ def parse(entries: Iterable[Entry], damaged: Callable[[str], None]) -> RockRidge
     for signature, entry in entries:
         size = len(entry)
         if signature == b"NM":
-            if size >= 5 and not entry[4] & _NM_ELSEWHERE:
+            if size >= 5 and not entry[4] & ~_NM_CONTINUE:
                 name.append(entry[5:].partition(b"\0")[0])
             elif size >= 5:
                 elsewhere = True
@@ -147,12 +149,16 @@ def parse(entries: Iterable[Entry], damaged: Callable[[str], None]) -> RockRidge
             found.sparse_size = _sparse_size(entry)
         elif signature in _KNOWN:
             damaged(f"its {signature.decode()} entry is too short")
+            found.unsure = found.unsure or signature in _ABOUT_DATA
     if name and not elsewhere:
         found.name = b"".join(name)[: limits.NAME_COLLECTED]
     return found
 
 
 _KNOWN: Final = frozenset((b"PX", b"TF", b"SL", b"CL", b"PL", b"PN", b"ZF", b"Z2", b"SF"))
+
+
+_ABOUT_DATA: Final = frozenset((b"CL", b"ZF", b"Z2", b"SF"))
 
 
 def _sparse_size(entry: bytes) -> int:
@@ -193,8 +199,9 @@ def link_target(links: Iterable[bytes]) -> bytes:
     Raises `ImageError` for no entries, a component that overruns its entry, or more than `limits.LINK_TARGET` bytes.
     """
     target = bytearray()
-    slash = False
+    slash = more = unfinished = False
     for entry in links:
+        more = bool(entry[4] & _SL_CONTINUE)
         at = 5
         while at + 2 <= len(entry):
             flags, length = entry[at], entry[at + 1]
@@ -213,9 +220,12 @@ def link_target(links: Iterable[bytes]) -> bytes:
                 target += b".."
             elif not kind:
                 target += text.partition(b"\0")[0]
+            unfinished = bool(flags & _SL_CONTINUE)
             slash = not flags & _SL_CONTINUE and kind != _SL_ROOT
             if len(target) > limits.LINK_TARGET:
                 raise ImageError(f"the link's target is longer than {limits.LINK_TARGET} bytes")
+    if more or unfinished:
+        raise ImageError("the rest of the link's target is missing")
     if not target:
         raise ImageError("the symbolic link has no target")
     return bytes(target)

@@ -76,8 +76,13 @@ class Directory:
         return _ENTRY_WEIGHT * (len(self.entries) + 4)
 
     def find(self, name: bytes, *, relaxed: bool) -> Entry | None:
-        """The entry of a name. With `relaxed` an exact match wins, then the first that differs in case only."""
+        """The entry of a name. With `relaxed` an exact match wins, then the first that differs in case only.
+
+        Joliet's trailing dots never count.
+        """
         i = self.index.get(name)
+        if i is None and self._joliet:
+            i = self.index.get(name.rstrip(b"."))
         if i is None and relaxed:
             if self._folded is None:
                 folded: dict[bytes, int] = {}
@@ -159,14 +164,20 @@ class Iso9660:
         sections = self._sections(inode)
         first = sections[0]
         rock = self._rock_ridge(first)
-        label = names.showable(rock.name if rock and rock.name else first.identifier).decode(
-            "utf-8", "backslashreplace"
-        )
+        label = names.printable(self._name(first, rock).decode("utf-8", "backslashreplace"))
         sequence = self.descriptor.sequence
         if self.descriptor.set_size > 1 and any(section.sequence not in (0, sequence) for section in sections):
             raise ImageError(f"{label}: its data is on volume {first.sequence} of the set, this is volume {sequence}")
+        if rock and rock.unsure:
+            raise ImageError(f"{label}: system use entries of its record are lost; what its data is cannot be known")
+        if sections[-1].flags & FLAG_MULTI_EXTENT:
+            too_many = len(sections) == limits.SECTIONS
+            reason = f"more than {limits.SECTIONS} sections" if too_many else "its last section is missing"
+            raise ImageError(f"{label}: {reason}")
         if rock and rock.sparse_size is not None:
             raise UnsupportedError(f"{label}: recorded as a sparse file, which is not read yet")
+        if any(section.gap and not section.unit for section in sections):
+            raise ImageError(f"{label}: its record tells a gap without a unit")
         stored = Extents(self._disc, [self._extent(section) for section in sections if section.size], label)
         if rock and rock.zisofs:
             return open_zisofs(stored, rock.zisofs, self._cache)
@@ -188,9 +199,10 @@ class Iso9660:
     def describe(self) -> dict[str, object]:
         """See `Volume`."""
         primary = self.descriptors.primary or self.descriptor
+        encoding = "utf-8" if self.descriptors.primary else "utf-16-be"
 
         def text(field: bytes) -> str:
-            return field.decode("utf-8", "replace").strip(" \0")
+            return field.decode(encoding, "replace").strip(" \0\ufffd")
 
         return {
             "file_system": "ISO 9660",
@@ -299,11 +311,20 @@ class Iso9660:
         if not self.rock:
             return None
 
+        lost = False
+
         def damaged(why: str) -> None:
-            self.findings.add(record.position, f"{_shown(record)}: {why}")
+            self.findings.add(record.position, f"{self._shown(record)}: {why}")
+
+        def cut_off(why: str) -> None:
+            nonlocal lost
+            lost = True
+            damaged(why)
 
         area = susp.behind_xa(record.system_use, self._skip if skip is None else skip)
-        return rockridge.parse(susp.entries(area, self._disc, self._block, damaged), damaged)
+        found = rockridge.parse(susp.entries(area, self._disc, self._block, cut_off), damaged)
+        found.unsure = found.unsure or lost
+        return found
 
     # --- attributes -------------------------------------------------------------------------------------------------
 
@@ -330,7 +351,7 @@ class Iso9660:
                     size = len(rock.target())
                 except ImageError as error:
                     size = 0
-                    self.findings.add(first.position, f"{_shown(first)}: {error.reason}")
+                    self.findings.add(first.position, f"{self._shown(first)}: {error.reason}")
             elif kind != stat.S_IFREG:
                 size = 0
                 rdev = rock.rdev
@@ -338,7 +359,7 @@ class Iso9660:
                 size = rock.zisofs.size
             elif rock.sparse_size is not None:
                 size = rock.sparse_size
-        return self._attributes(inode, first, rock, kind, size, stored, rdev)
+        return self._attributes(inode, first, rock, kind, min(size, limits.FILE_SIZE), stored, rdev)
 
     def _attributes(
         self, inode: int, record: Record | None, rock: RockRidge | None, kind: int, size: int, stored: int, rdev: int
@@ -423,19 +444,22 @@ class Iso9660:
             rock = self._rock_ridge(first)
             if rock is not None and rock.relocated:
                 continue
+            if len(entries) >= limits.DIRECTORY_RECORDS:
+                self.findings.add(place, f"a directory of more than {limits.DIRECTORY_RECORDS} entries was cut")
+                break
             child = self._child_place(first, rock)
             if child is not None:
                 if above is None:
                     above = self._ancestors(place)
                 reason = self._impossible(child, above, rock)
                 if reason:
-                    self.findings.add(first.position, f"{_shown(first)}: {reason}")
+                    self.findings.add(first.position, f"{self._shown(first)}: {reason}")
                     continue
                 inode, attributes = self._number(child), None
             else:
                 inode = self._file_number(sections, rock)
                 if inode % self._block == 0:
-                    self.findings.add(first.position, f"{_shown(first)}: a record at an impossible place")
+                    self.findings.add(first.position, f"{self._shown(first)}: a record at an impossible place")
                     continue
                 if self._links.get(inode, first.position) == first.position:
                     attributes = self._attributes_of_file(sections, rock, inode)
@@ -443,9 +467,6 @@ class Iso9660:
                     attributes = self.attributes(inode)  # one file has one set of them
             name = self._unique(self._name(first, rock), first, taken)
             entries.append(Entry(name, inode, attributes))
-            if len(entries) >= limits.DIRECTORY_RECORDS:
-                self.findings.add(place, f"a directory of more than {limits.DIRECTORY_RECORDS} entries was cut")
-                break
         if not sound:
             raise ImageError(f"the directory at byte {place} holds no directory record: damaged")
         return entries
@@ -457,6 +478,8 @@ class Iso9660:
         if room <= 0:
             raise ImageError(f"the directory at byte {place} lies beyond the end of the disc")
         if dot is None or not dot.size:
+            if not may_wait():
+                raise NotReady
             self.findings.add(place, "a directory does not tell its size; its sectors were counted")
             size = self._counted_size(place, room)
         else:
@@ -473,10 +496,10 @@ class Iso9660:
 
     def _counted_size(self, place: int, room: int) -> int:
         """Bytes of the sectors from `place` on that begin with a sound record which is no other directory's first."""
-        size = 0
+        size = SECTOR
         while size < room:
             record = self._record_at(place + size)
-            if record is None or (size and record.identifier == SELF):
+            if record is None or record.identifier == SELF:
                 break
             size += SECTOR
         return min(max(size, SECTOR), room)
@@ -490,7 +513,7 @@ class Iso9660:
         chain: list[Record] = []
         for record in walk_records(data, place, self._block, damaged):
             if chain and record.identifier != chain[0].identifier:
-                self.findings.add(chain[0].position, f"{_shown(chain[0])}: the last section is missing")
+                self.findings.add(chain[0].position, f"{self._shown(chain[0])}: the last section is missing")
                 yield chain
                 chain = []
             chain.append(record)
@@ -498,7 +521,7 @@ class Iso9660:
                 yield chain
                 chain = []
         if chain:
-            self.findings.add(chain[0].position, f"{_shown(chain[0])}: the last section is missing")
+            self.findings.add(chain[0].position, f"{self._shown(chain[0])}: the last section is missing")
             yield chain
 
     def _child_place(self, record: Record, rock: RockRidge | None) -> int | None:
@@ -575,16 +598,22 @@ class Iso9660:
             name = names.showable(rock.name)
             if name:
                 return name
-            self.findings.add(record.position, f"{_shown(record)}: its Rock Ridge name cannot be shown")
+            self.findings.add(record.position, f"{self._shown(record)}: its Rock Ridge name cannot be shown")
         if self.joliet:
             name = names.joliet(record.identifier)
         elif self._view.map == "off":
             name = record.identifier
-        elif self._view.map == "acorn":
+        elif self._view.map == "acorn" and not record.flags & FLAG_DIRECTORY:
             name = names.map_acorn(record.identifier, record.system_use)
         else:
             name = names.map_normal(record.identifier)
         return names.showable(name) or b"_%x" % record.position
+
+    def _shown(self, record: Record) -> str:
+        """A record's identifier for messages."""
+        if self.joliet:
+            return names.printable(names.joliet(record.identifier).decode())
+        return names.printable(record.identifier.decode("ascii", "backslashreplace"))
 
     def _unique(self, name: bytes, record: Record, taken: dict[bytes, int]) -> bytes:
         """The name, or for a second one of the same directory the name with `~2`, `~3`, ..."""
@@ -592,11 +621,11 @@ class Iso9660:
         if count is None:
             taken[name] = 1
             return name
-        self.findings.add(record.position, f"{_shown(record)}: another file of the directory has this name")
+        self.findings.add(record.position, f"{self._shown(record)}: another file of the directory has this name")
         while True:
             count += 1
             mark = b"~%d" % count
-            other = name[: limits.NAME_SHOWN - len(mark)] + mark
+            other = names.cut(name, limits.NAME_SHOWN - len(mark)) + mark
             if other not in taken:
                 taken[name] = count
                 taken[other] = 1
@@ -616,7 +645,3 @@ def root_place(descriptor: VolumeDescriptor) -> int:
 
 def _first_known(time: int | None, otherwise: int | None) -> int | None:
     return otherwise if time is None else time
-
-
-def _shown(record: Record) -> str:
-    return record.identifier.decode("ascii", "backslashreplace")

@@ -37,7 +37,7 @@ _MAGIC_2: Final = b"\xef\x22\x55\xa1\xbc\x1b\x95\xa0"
 _HEADER_1: Final = struct.Struct("<8sIBB2x")
 _HEADER_2: Final = struct.Struct("<8sBBBBQ4x")
 _LOG2_1: Final = range(15, 18)
-_ALGORITHMS: Final = {1: ZLIB, 2: XZ, 3: LZ4, 4: ZSTD, 5: BZIP2}
+_ALGORITHMS: Final = {1: (b"PZ", ZLIB), 2: (b"XZ", XZ), 3: (b"L4", LZ4), 4: (b"ZD", ZSTD), 5: (b"B2", BZIP2)}
 
 
 def open_zisofs(stored: Extents, mark: Zisofs, cache: BlockCache) -> Source:
@@ -65,7 +65,9 @@ def open_zisofs(stored: Extents, mark: Zisofs, cache: BlockCache) -> Source:
         raise ImageError(f"{stored.label}: the zisofs header tells {size} bytes, its record {mark.size}")
     if algorithm not in _ALGORITHMS:
         raise UnsupportedError(f"{stored.label}: zisofs algorithm {algorithm} is unknown")
-    kind = _ALGORITHMS[algorithm]
+    letters, kind = _ALGORITHMS[algorithm]
+    if mark.algorithm != (b"pz" if head.startswith(_MAGIC_1) else letters):
+        raise ImageError(f"{stored.label}: the zisofs header and its record tell different algorithms")
     block_size = 1 << log2
     count = -(-size // block_size)
     width = array(pointer).itemsize
