@@ -8,6 +8,7 @@ its text is one line: reason, then remedy. Anything else that escapes is a bug i
 | --- | --- | --- | --- |
 | `UsageError` | the caller: option, argument, permission | 1 | EINVAL |
 | `NoEntryError` | the caller: no such path on the disc | 1 | ENOENT |
+| `NoImage` | the caller: no such image, or no file | 32 | ENOENT |
 | `SystemRefused` | the machine: no FUSE, no memory, no permission | 2 | EIO |
 | `ImageError` | the image: damaged, cut off, hostile | 32 | EIO |
 | `NotADisc` | the image: something else than a disc | 32 | EINVAL |
@@ -60,6 +61,12 @@ class NoEntryError(IsofsError):
     """A path that is not on the disc, or is not of the kind asked for."""
 
     exit_code = EXIT_USAGE
+    errno = errno.ENOENT
+
+
+class NoImage(IsofsError):
+    """The image is not there, or is neither a regular file nor a block device."""
+
     errno = errno.ENOENT
 
 

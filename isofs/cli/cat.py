@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import stat
+import sys
 from argparse import Namespace
 from typing import Final
 
+from ..errors import EXIT_OK, NoEntryError
 from .opening import add_image, opened
 from .parser import Parser
 
@@ -22,10 +25,6 @@ def configure(parser: Parser) -> None:
 
 def run(args: Namespace) -> int:
     """Symbolic links are followed within the disc."""
-    import stat
-    import sys
-
-    from ..errors import EXIT_OK, NoEntryError
     from ..volume.tree import find
 
     with opened(args) as (_, volume, _):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import stat
+import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ..errors import EXIT_FAILED, EXIT_OK, ImageError, IsofsError, SystemRefused, UsageError
 from .cat import PIECE
 from .opening import add_image, opened
+from .output import complain
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -30,9 +37,6 @@ def run(args: Namespace) -> int:
 
     What cannot be read or written is said, a line each, and left out; the exit code is 32 then.
     """
-    import os
-
-    from ..errors import EXIT_FAILED, EXIT_OK, UsageError
     from ..volume.tree import find
 
     with opened(args) as (image, volume, _):
@@ -57,9 +61,6 @@ class _Extraction:
 
     def extract(self, start: Attributes, path: str) -> int:
         """Extracts a file, or everything below a directory; gives the number of failures."""
-        import os
-        import stat
-
         from ..volume.tree import Step, walk
 
         name = os.path.basename(os.fsencode(path).rstrip(b"/"))
@@ -88,21 +89,12 @@ class _Extraction:
         return self._directory + b"/" + path
 
     def _fail(self, path: bytes, error: Exception) -> None:
-        import os
-
-        from ..errors import ImageError
-        from .output import complain
 
         self._failed += 1
         reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
         complain(ImageError(f"{os.fsdecode(path)}: {reason}"), self._image)
 
     def _make(self, path: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:
-        import errno
-        import os
-        import stat
-
-        from ..errors import IsofsError, SystemRefused
 
         target = self._target(path)
         mode = attributes.mode
@@ -133,7 +125,6 @@ class _Extraction:
             self._fail(path, error)
 
     def _copy(self, target: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:
-        import os
 
         data = self._volume.data(attributes.inode)
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -153,9 +144,6 @@ class _Extraction:
 
     def _dress(self, target: bytes, attributes: Attributes) -> None:
         """Times and permissions; set-id bits are left out, they would act for somebody else here."""
-        import contextlib
-        import os
-
         with contextlib.suppress(
             OSError
         ):  # the contents are there; a file system without times or modes is none's fault
@@ -163,23 +151,13 @@ class _Extraction:
             os.utime(target, ns=(attributes.atime, attributes.mtime))
 
 
-class _progress:  # noqa: N801 - a context manager used like a function
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], object]]:
     """A progress bar on stderr, if that is a terminal; gives a function that takes bytes done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from tqdm import tqdm
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-
-    def __enter__(self) -> Callable[[int], object]:
-        import sys
-
-        self._bar = None
-        if not sys.stderr.isatty():
-            return lambda _: None
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=self._total, unit="B", unit_scale=True, unit_divisor=1024, leave=False)
-        return self._bar.update
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    with tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False) as bar:
+        yield bar.update

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import EXIT_OK
 from .opening import add_image, opened
+from .output import shown
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -23,9 +27,6 @@ def configure(parser: Parser) -> None:
 
 def run(args: Namespace) -> int:
     """Reads the header, the volume descriptors and the root's first sector."""
-    from ..errors import EXIT_OK
-    from .output import shown
-
     with opened(args) as (image, volume, _):
         facts = _facts(image, volume)
         if args.json:
@@ -39,7 +40,6 @@ def run(args: Namespace) -> int:
 
 
 def _facts(image: Image, volume: Volume) -> dict[str, Any]:
-    import os
 
     facts: dict[str, Any] = {
         "image": os.fsencode(image.path).decode("utf-8", "backslashreplace"),
@@ -61,7 +61,6 @@ def _facts(image: Image, volume: Volume) -> dict[str, Any]:
 
 
 def _iso_time(nanoseconds: object) -> str | None:
-    import time
 
     if not isinstance(nanoseconds, int):
         return None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from argparse import Namespace
 from typing import Final
 
+from ..errors import EXIT_OK
+from .output import write_name
 from .parser import Parser
 
 HELP = "list your mounts; dead ones are marked"
@@ -19,11 +23,7 @@ def configure(parser: Parser) -> None:
 
 def run(_: Namespace) -> int:
     """A line for each mount: mount point, image, and `dead` or `not answering` where that is so. Root sees all."""
-    import os
-
-    from ..errors import EXIT_OK
     from ..mount.mounts import FILE_SYSTEM, image_of, mounts
-    from .output import write_name
 
     for mount in mounts():
         if mount.file_system == FILE_SYSTEM and (os.getuid() in (0, mount.user)):
@@ -35,8 +35,6 @@ def run(_: Namespace) -> int:
 
 def _state(path: str) -> str:
     """Nothing for a mount that answers. The question is asked by a thread that may be left behind."""
-    import errno
-    import os
     import threading
 
     answer: list[str] = []

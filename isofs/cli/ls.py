@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from ..errors import EXIT_FAILED, EXIT_OK, ImageError
 from .opening import add_image, opened
+from .output import complain, write_name
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -28,12 +33,7 @@ def configure(parser: Parser) -> None:
 
 def run(args: Namespace) -> int:
     """Names in the order of their bytes. Damage is said on stderr and makes the exit code 32."""
-    import os
-    import stat
-
-    from ..errors import EXIT_FAILED, EXIT_OK, ImageError
     from ..volume.tree import attributes_of, find, walk
-    from .output import complain
 
     damaged = False
     with opened(args) as (image, volume, _):
@@ -61,12 +61,6 @@ def run(args: Namespace) -> int:
 
 
 def _write(volume: Volume, attributes: Attributes | None, name: bytes, *, long: bool) -> None:
-    import os
-    import stat
-    import time
-
-    from ..errors import ImageError
-    from .output import write_name
 
     if not long or attributes is None:
         write_name(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from ..errors import SystemRefused
 from .opening import add_image, opened
 from .parser import Parser
 
@@ -26,8 +27,6 @@ def run(args: Namespace) -> int:
         try:
             from ..mount import serve
         except ImportError as error:
-            from ..errors import SystemRefused
-
             raise SystemRefused(f"mounting needs the Python package {error.name}", "install it with pip") from None
         mountpoint = resolved(args.mountpoint)
         serve.check_mountpoint(mountpoint)

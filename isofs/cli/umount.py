@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from ..errors import EXIT_OK, UsageError
 from .parser import Parser
 
 HELP = "unmount an image"
@@ -16,7 +17,6 @@ def configure(parser: Parser) -> None:
 
 def run(args: Namespace) -> int:
     """Unmounts; the daemon ends by itself."""
-    from ..errors import EXIT_OK, UsageError
     from ..mount.mounts import FILE_SYSTEM, mount_at, resolved, unmount
 
     path = resolved(args.mountpoint)

@@ -67,7 +67,7 @@ class Image:
 def open_image(path: str, *, cache: int = limits.CACHE_DEFAULT) -> Image:
     """Opens a disc image, plain or compressed, recognised by its content.
 
-    `cache`: bytes of decoded blocks to keep. Raises `UsageError` for what is no regular file or block device,
+    `cache`: bytes of decoded blocks to keep. Raises `NoImage` for what is no regular file or block device,
     `NotADisc` and `UnsupportedError` for other formats, `ImageError` for damage; each names the path.
     """
     file = FileSource(path)

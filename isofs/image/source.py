@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from ..errors import ImageError, NotReady, SystemRefused, UsageError
+from ..errors import ImageError, IsofsError, NoImage, NotReady, SystemRefused, UsageError
 
 _thread = threading.local()
 
@@ -52,8 +52,8 @@ class Source(Protocol):
 class FileSource:
     """A regular file or block device, opened for reading.
 
-    Raises `UsageError` for what is neither (and never waits for a pipe's other end), `SystemRefused` where the
-    system does not open it.
+    Raises `NoImage` for what is neither (and never waits for a pipe's other end), `UsageError` without permission,
+    `SystemRefused` where the system does not open it.
     """
 
     def __init__(self, path: str) -> None:
@@ -65,7 +65,7 @@ class FileSource:
         except OSError as error:
             raise _refusal(error, path) from None
         except ValueError:
-            raise UsageError("not a file name", "check the image's name", path=path) from None
+            raise NoImage("not a file name", "check the image's name", path=path) from None
         try:
             status = os.fstat(self._fd)
             _refuse_unless_seekable(status.st_mode, path)
@@ -129,13 +129,13 @@ def _refuse_unless_seekable(mode: int, path: str) -> None:
         stat.S_IFCHR: "a character device",
     }
     kind = kinds.get(stat.S_IFMT(mode), "a file of an unknown kind")
-    raise UsageError(f"{kind}, not a regular file", "name the image itself", path=path)
+    raise NoImage(f"{kind}, not a regular file", "name the image itself", path=path)
 
 
-def _refusal(error: OSError, path: str) -> UsageError | SystemRefused:
+def _refusal(error: OSError, path: str) -> IsofsError:
     reason = os.strerror(error.errno or errno.EIO)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-        return UsageError(f"{reason[:1].lower()}{reason[1:]}", "check the image's name", path=path)
+        return NoImage(f"{reason[:1].lower()}{reason[1:]}", "check the image's name", path=path)
     if error.errno in (errno.EACCES, errno.EPERM):
         return UsageError("permission denied", "you need to be allowed to read the image", path=path)
     return SystemRefused(reason, path=path)
@@ -177,7 +177,10 @@ class Extents:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _exactly(self, position: int, length: int) -> bytes:
-        piece = self.source.pread(length, position)
+        try:
+            piece = self.source.pread(length, position)
+        except ImageError as error:
+            raise ImageError(f"{self.label}: {error.reason}", error.remedy) from None
         if len(piece) != length:
             raise ImageError(f"{self.label}: bytes {position} to {position + length} lie beyond the end of the disc")
         return piece

@@ -42,6 +42,9 @@ _ANSWER_WITHIN: Final = 60
 _BUSY: Final = 10
 """Seconds that open files are served after a signal."""
 
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end the mount."""
+
 log = logging.getLogger("isofs")
 
 
@@ -197,6 +200,8 @@ def _serve(
     debug: bool,
 ) -> None:
     operations = Operations(volume, ready)
+    # From here to the receiver of `_end_on_signal` a signal would leave a dead mount.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     _init(operations, mountpoint, _libfuse_options(image, options, debug=debug))
     own = mount_at(mountpoint)
     try:
@@ -280,7 +285,8 @@ async def _until_unmounted(own: Mount | None) -> None:
 
 
 async def _end_on_signal(own: Mount | None, task_status: trio.TaskStatus[None]) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+    with trio.open_signal_receiver(*_ENDING) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         task_status.started()
         async for number in signals:
             log.info("%s: unmounting", signal.Signals(number).name)

@@ -6,6 +6,7 @@ same over mounts and need no table; the root's is 1.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -156,8 +157,6 @@ def find(volume: Volume, path: str, *, follow: bool = True) -> Attributes:
 
     Raises `NoEntryError`.
     """
-    import os
-
     trail = [ROOT]
     todo = [part for part in reversed(os.fsencode(path).split(b"/")) if part]
     links = 0

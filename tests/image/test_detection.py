@@ -22,7 +22,7 @@ from writers.containers import (
 from writers.sources import assert_same
 
 from isofs import limits
-from isofs.errors import ImageError, IsofsError, NotADisc, UnsupportedError, UsageError
+from isofs.errors import ImageError, IsofsError, NoImage, NotADisc, UnsupportedError
 from isofs.image import open_image, refusals
 
 DISC = sample_disc(40, tail=700)
@@ -413,5 +413,5 @@ def test_unknown_file_is_refused_with_its_size_and_first_bytes(tmp_path: Path, s
 
 
 def test_directory_is_the_callers_fault(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a directory"):
+    with pytest.raises(NoImage, match="a directory"):
         open_image(str(tmp_path))

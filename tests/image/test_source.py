@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from writers.sources import Memory
 
-from isofs.errors import ImageError, NotReady, SystemRefused, UsageError
+from isofs.errors import ImageError, NoImage, NotReady, SystemRefused, UsageError
 from isofs.image.source import Extent, Extents, FileSource, may_wait, never_wait
 
 CONTENT = bytes(range(256)) * 64
@@ -45,8 +45,8 @@ def in_thread(function: Callable[[], object]) -> object:
     return results[0]
 
 
-def refusal(path: object) -> UsageError:
-    with pytest.raises(UsageError) as caught:
+def refusal(path: object) -> NoImage:
+    with pytest.raises(NoImage) as caught:
         FileSource(str(path))
     assert caught.value.path == str(path)
     return caught.value
@@ -62,7 +62,7 @@ def test_directory_is_refused(tmp_path: Path) -> None:
 def test_named_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     error = in_thread(lambda: FileSource(str(tmp_path / "pipe")))
-    assert isinstance(error, UsageError)
+    assert isinstance(error, NoImage)
     assert "a named pipe" in str(error)
 
 
@@ -76,30 +76,30 @@ def test_character_device_is_refused() -> None:
     assert "a character device" in str(refusal("/dev/null"))
 
 
-def test_missing_file_is_the_callers_fault(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     assert "no such file" in str(refusal(tmp_path / "missing"))
 
 
-def test_dangling_link_is_the_callers_fault(tmp_path: Path) -> None:
+def test_dangling_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     assert "no such file" in str(refusal(tmp_path / "link"))
 
 
-def test_link_to_itself_is_the_callers_fault(tmp_path: Path) -> None:
+def test_link_to_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("link")
     refusal(tmp_path / "link")
 
 
-def test_file_below_a_file_is_the_callers_fault(tmp_path: Path) -> None:
+def test_file_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     refusal(tmp_path / "file" / "disc.iso")
 
 
-def test_name_that_is_too_long_is_the_callers_fault(tmp_path: Path) -> None:
+def test_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path / ("n" * 256))
 
 
-def test_nul_in_a_name_is_the_callers_fault() -> None:
+def test_nul_in_a_name_is_refused() -> None:
     assert "not a file name" in str(refusal("disc\0.iso"))
 
 
@@ -120,9 +120,8 @@ def test_unreadable_file_says_permission_denied(tmp_path: Path) -> None:
     path = tmp_path / "disc"
     path.write_bytes(CONTENT)
     path.chmod(0)
-    with unprivileged():
-        error = refusal(path)
-    assert "permission denied" in str(error)
+    with unprivileged(), pytest.raises(UsageError, match="permission denied"):
+        FileSource(str(path))
 
 
 def test_what_the_system_does_not_open_is_the_systems_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
