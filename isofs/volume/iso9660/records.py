@@ -93,6 +93,7 @@ def walk_records(data: bytes, position: int, block_size: int, damaged: Callable[
     directory counts, and a length of 0 leads to the next block.
     """
     at, size = 0, len(data)
+    agreeing = True  # writers that get the big-endian halves wrong do so everywhere: said once
     barren = 0  # up to here no record certainly begins
     while at < size:
         if not data[at]:
@@ -104,6 +105,9 @@ def walk_records(data: bytes, position: int, block_size: int, damaged: Callable[
         end = min(size, at + SECTOR - (position + at) % SECTOR) if block_size == SECTOR else size
         record = parse_record(data, at, position + at)
         if record is not None and at + record.length <= end:
+            if agreeing and data[at + 6 : at + 10] != record.extent.to_bytes(4, "big"):
+                agreeing = False
+                damaged(position + at, "the both-endian numbers of a directory record disagree")
             yield record
             at += record.length
             continue
