@@ -13,6 +13,7 @@ its text is one line: reason, then remedy. Anything else that escapes is a bug i
 | `ImageError` | the image: damaged, cut off, hostile | 32 | EIO |
 | `NotADisc` | the image: something else than a disc | 32 | EINVAL |
 | `UnsupportedError` | nobody: known, but not read by this version | 32 | EOPNOTSUPP |
+| `InternalError` | isofs: a bug | 4 | EIO |
 | `MountFailed` | the mount point or the kernel | 32 | EIO |
 | `StaleInode` | an inode number that leads to no sound record | 32 | ESTALE |
 """
@@ -90,6 +91,12 @@ class UnsupportedError(IsofsError):
     """A format that is known by name but not read; the remedy names a tool that does."""
 
     errno = errno.EOPNOTSUPP
+
+
+class InternalError(IsofsError):
+    """A bug in isofs, met where only a line of it can be told."""
+
+    exit_code = EXIT_BUG
 
 
 class MountFailed(IsofsError):

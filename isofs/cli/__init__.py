@@ -6,13 +6,23 @@ A command is one module with `HELP`, `configure(parser)` and `run(args) -> int`;
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from ..errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_SYSTEM, EXIT_USAGE, IsofsError
+from ..errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SYSTEM,
+    EXIT_USAGE,
+    InternalError,
+    IsofsError,
+    SystemRefused,
+)
 from .output import complain
 from .parser import Parser
 
@@ -38,38 +48,29 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and gives its exit code (the table is in the README)."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if args.version:
-        print(_version())
-        return 0
-    if args.command is None:
-        parser.error("no command")
-    return _run(args)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"isofs {version('isofs')}"
-
-
-def _run(args: Namespace) -> int:
-    image = getattr(args, "image", "")
+    _open_standard_streams()
+    args = Namespace()
     try:
-        code: int = args.run(args)
+        try:
+            code = _dispatch(argv, args)
+        except SystemExit as end:  # argparse has said what there was to say
+            code = int(end.code or 0)
         sys.stdout.flush()
         return code
     except IsofsError as error:
-        complain(error, image)
+        complain(error, getattr(args, "image", ""))
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough
-        sys.stdout = None
+        _drop_output()
         return EXIT_USAGE
     except MemoryError:
-        print(f"isofs: {image}: out of memory; choose a smaller cache=SIZE", file=sys.stderr)
+        complain(SystemRefused("out of memory", "choose a smaller cache=SIZE"), getattr(args, "image", ""))
+        return EXIT_SYSTEM
+    except OSError as error:
+        _drop_output()
+        complain(SystemRefused(error.strerror or str(error), path=os.fsdecode(error.filename or "")))
         return EXIT_SYSTEM
     except Exception as error:
         if getattr(args, "debug", False):
@@ -78,5 +79,37 @@ def _run(args: Namespace) -> int:
         while where and where.tb_next:
             where = where.tb_next
         at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-        print(f"isofs: internal error: {error!r} at {at}; please report it", file=sys.stderr)
+        complain(InternalError(f"internal error: {error!r} at {at}", "please report it"))
         return EXIT_BUG
+
+
+def _dispatch(argv: Sequence[str] | None, args: Namespace) -> int:
+    parser = build_parser()
+    parser.parse_args(argv, args)
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"isofs {version('isofs')}")
+        return EXIT_OK
+    if args.command is None:
+        parser.error("no command")
+    code: int = args.run(args)
+    return code
+
+
+def _open_standard_streams() -> None:
+    """Opens what the caller has closed of stdin, stdout and stderr: no other file may get their numbers."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number: this one
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would complain at its end."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)

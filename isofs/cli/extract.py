@@ -35,7 +35,7 @@ def configure(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Contents, permissions, times and links; nothing that exists is overwritten.
 
-    What cannot be read or written is said, a line each, and left out; the exit code is 32 then.
+    What cannot be read or written is said, a line each, and left out with all below it; the exit code is 32 then.
     """
     from ..volume.tree import find
 
@@ -57,7 +57,9 @@ class _Extraction:
         self._directory = directory
         self._image = image
         self._failed = 0
-        self._made: dict[int, bytes] = {}
+        self._links: dict[int, bytes] = {}
+        self._own: set[bytes] = set()
+        self._closed: set[bytes] = set()
 
     def extract(self, start: Attributes, path: str) -> int:
         """Extracts a file, or everything below a directory; gives the number of failures."""
@@ -81,7 +83,7 @@ class _Extraction:
                 elif step.attributes is not None:
                     self._make(step.path, step.attributes, advance)
         for step in reversed(steps):  # directories last, so that what is made in them does not touch their times
-            if step.attributes is not None and stat.S_ISDIR(step.attributes.mode):
+            if step.attributes is not None and step.path in self._own:
                 self._dress(self._target(step.path), step.attributes)
         return self._failed
 
@@ -98,18 +100,17 @@ class _Extraction:
 
         target = self._target(path)
         mode = attributes.mode
+        if os.path.dirname(path) in self._closed:
+            self._closed.add(path)
+            return
         try:
             if stat.S_ISDIR(mode):
-                try:
-                    os.mkdir(target, 0o700)
-                except FileExistsError:
-                    if not stat.S_ISDIR(os.lstat(target).st_mode):  # never through a link
-                        raise
+                self._make_directory(path)
             elif stat.S_ISLNK(mode):
                 os.symlink(self._volume.readlink(attributes.inode), target)
                 os.utime(target, ns=(attributes.atime, attributes.mtime), follow_symlinks=False)
-            elif attributes.inode in self._made:
-                os.link(self._made[attributes.inode], target)
+            elif attributes.inode in self._links:
+                os.link(self._links[attributes.inode], target)
                 advance(attributes.size)
             elif stat.S_ISREG(mode):
                 self._copy(target, attributes, advance)
@@ -117,12 +118,22 @@ class _Extraction:
                 os.mkfifo(target, 0o600)
                 self._dress(target, attributes)
             else:
-                os.mknod(target, stat.S_IFMT(mode) | 0o600, attributes.rdev)
-                self._dress(target, attributes)
+                os.mknod(target, stat.S_IFMT(mode) | 0o600, attributes.rdev)  # a strange device is the owner's alone
         except (IsofsError, OSError) as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise SystemRefused("no space left", "free some and extract again", path=os.fsdecode(target)) from None
             self._fail(path, error)
+
+    def _make_directory(self, path: bytes) -> None:
+        """Makes a directory, or takes the one that is there. Nothing is put below a link or a file in its place."""
+        target = self._target(path)
+        try:
+            os.mkdir(target, 0o700)
+            self._own.add(path)
+        except OSError as error:
+            if not isinstance(error, FileExistsError) or not stat.S_ISDIR(os.lstat(target).st_mode):
+                self._closed.add(path)
+                raise
 
     def _copy(self, target: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:
 
@@ -140,7 +151,7 @@ class _Extraction:
             raise
         self._dress(target, attributes)
         if attributes.nlink > 1:
-            self._made[attributes.inode] = target
+            self._links[attributes.inode] = target
 
     def _dress(self, target: bytes, attributes: Attributes) -> None:
         """Times and permissions; set-id bits are left out, they would act for somebody else here."""
@@ -157,7 +168,10 @@ def _progress(total: int) -> Iterator[Callable[[int], object]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda _: None
+        return
     with tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False) as bar:
         yield bar.update

@@ -32,7 +32,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Names in the order of their bytes. Damage is said on stderr and makes the exit code 32."""
+    """Names in the order of their bytes, with -R in the disc's. Damage is said on stderr and makes the exit code 32."""
     from ..volume.tree import attributes_of, find, walk
 
     damaged = False

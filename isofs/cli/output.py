@@ -9,14 +9,14 @@ from typing import Final
 
 from ..errors import IsofsError
 
-_CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\udc80-\udcff]")
 
 
 def shown(text: str | bytes) -> str:
-    r"""A name as one line that cannot steer a terminal: control characters become `\xHH`."""
+    r"""A name as one line that cannot steer a terminal: control characters and stray bytes become `\xHH`."""
     if isinstance(text, bytes):
         text = os.fsdecode(text)
-    return _CONTROL.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode()), text)
+    return _CONTROL.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in os.fsencode(match[0])), text)
 
 
 def write_name(name: bytes, *, before: str = "", after: bytes = b"") -> None:

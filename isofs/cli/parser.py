@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import EXIT_USAGE
+from .output import shown
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(ArgumentParser):
@@ -20,7 +24,11 @@ class Parser(ArgumentParser):
         text = super().format_help()
         return f"{text}\n{self.more_help()}\n" if self.more_help else text
 
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Writes the help; unlike argparse's an output that cannot be written is an error."""
+        (file or sys.stdout).write(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         """One line and mount(8)'s exit code instead of argparse's two and 2."""
-        print(f"isofs: {message}; see {self.prog} --help", file=sys.stderr)
+        print(f"isofs: {shown(message)}; see {self.prog} --help", file=sys.stderr)
         sys.exit(EXIT_USAGE)

@@ -69,7 +69,9 @@ class FileSource:
         try:
             status = os.fstat(self._fd)
             _refuse_unless_seekable(status.st_mode, path)
-            self.size = status.st_size if stat.S_ISREG(status.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
+            self._regular = stat.S_ISREG(status.st_mode)
+            self._changed = status.st_mtime_ns
+            self.size = status.st_size if self._regular else os.lseek(self._fd, 0, os.SEEK_END)
         except OSError as error:
             self.close()
             raise _refusal(error, path) from None
@@ -84,25 +86,35 @@ class FileSource:
             os.close(fd)
 
     def pread(self, n: int, offset: int) -> bytes:
-        """As `Source.pread`. A file that has become shorter gives fewer bytes: the caller knows what it needs."""
+        """As `Source.pread`.
+
+        Raises `ImageError` once the file's size or time of modification is not that of its opening: what is read might
+        be anybody's bytes, or the zeros of a file that was cut and has grown again.
+        """
         n = min(n, self.size - offset)
         if n <= 0 or offset < 0:
             return b""
         try:
-            if not may_wait():
-                return self._pread_from_memory(n, offset)
-            piece = os.pread(self._fd, n, offset)
-            if len(piece) == n:
-                return piece
-            pieces = []
-            while piece:
-                pieces.append(piece)
-                n -= len(piece)
-                offset += len(piece)
-                piece = os.pread(self._fd, n, offset) if n else b""
-            return b"".join(pieces)
+            data = self._pread_patiently(n, offset) if may_wait() else self._pread_from_memory(n, offset)
+            if self._regular:
+                status = os.fstat(self._fd)
+                if status.st_size != self.size or status.st_mtime_ns != self._changed:
+                    raise ImageError("the image file was changed while it is in use", "unmount it and mount it again")
+            return data
         except OSError as error:
             raise ImageError(f"reading {n} bytes at {offset}: {os.strerror(error.errno or errno.EIO)}") from None
+
+    def _pread_patiently(self, n: int, offset: int) -> bytes:
+        piece = os.pread(self._fd, n, offset)
+        if len(piece) == n:
+            return piece
+        pieces = []
+        while piece:
+            pieces.append(piece)
+            n -= len(piece)
+            offset += len(piece)
+            piece = os.pread(self._fd, n, offset) if n else b""
+        return b"".join(pieces)
 
     def _pread_from_memory(self, n: int, offset: int) -> bytes:
         buffer = bytearray(n)

@@ -12,6 +12,10 @@ from ..errors import MountFailed, SystemRefused, UsageError
 
 FILE_SYSTEM: Final = "fuse.isofs"
 _MNT_DETACH: Final = 2
+_LINKS: Final = 40
+"""Symbolic links followed one after another, as in Linux."""
+_SOURCE: Final = 2048
+"""Bytes of a mount's source; the kernel has a page for all of a mount's texts."""
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 
 
@@ -60,8 +64,13 @@ def mount_at(path: str) -> Mount | None:
 
 
 def source_of(image: str) -> str:
-    """The image's path as the source of a mount: ASCII, since libfuse's binding takes no more; percent-escaped."""
-    return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x25 else f"%{byte:02X}" for byte in os.fsencode(image))
+    """The image's path as the source of a mount: ASCII, since libfuse's binding takes no more; percent-escaped.
+
+    Of a path that is too long for the kernel the end is given, behind three dots.
+    """
+    raw = os.fsencode(image)
+    text = "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x25 else f"%{byte:02X}" for byte in raw)
+    return text if len(text) <= _SOURCE else "..." + text[3 - _SOURCE :].lstrip("0123456789ABCDEF%")
 
 
 def image_of(source: str) -> str:
@@ -70,9 +79,20 @@ def image_of(source: str) -> str:
 
 
 def resolved(path: str) -> str:
-    """The path without links. Unlike realpath it does not touch a dead mount at its end."""
-    directory, name = os.path.split(os.path.abspath(path))
-    return os.path.join(os.path.realpath(directory), name) if name else "/"
+    """The path without links, as the kernel names it. Unlike realpath it asks nothing of a mount at its end."""
+    if not os.path.isabs(path):
+        path = os.path.join(os.getcwd(), path)
+    for _ in range(_LINKS):
+        directory, name = os.path.split(path.rstrip("/"))
+        if name in ("", ".", ".."):
+            return os.path.realpath(path)
+        directory = os.path.realpath(directory)
+        path = os.path.join(directory, name)
+        try:
+            path = os.path.join(directory, os.readlink(path))
+        except OSError:
+            return path
+    return path
 
 
 def unmount(path: str, *, lazily: bool = False) -> None:

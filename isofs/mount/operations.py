@@ -21,7 +21,7 @@ import trio
 from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, ReaddirToken, RequestContext, StatvfsData
 
 from .. import limits
-from ..errors import ImageError, IsofsError, NotReady
+from ..errors import IsofsError, NotReady
 from ..image.source import Source
 from ..volume.tree import Attributes, Entry, Volume, attributes_of
 
@@ -176,7 +176,7 @@ class Operations(pyfuse3.Operations):
         for entry in entries:
             try:
                 found.append(attributes_of(self._volume, entry))
-            except ImageError as error:
+            except IsofsError as error:
                 self.say_once(error)
                 found.append(None)
         return found

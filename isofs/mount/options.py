@@ -42,7 +42,7 @@ class Options(NamedTuple):
     """Options for libfuse, besides those that every mount gets."""
 
 
-_SIZE: Final = re.compile(r"(\d+)([KMG]?)(?:iB|B)?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,15})([KMG]?)(?:iB|B)?", re.IGNORECASE | re.ASCII)
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -58,9 +58,8 @@ def _size(name: str, text: str) -> int:
 
 def _mode(name: str, text: str) -> int:
     if not re.fullmatch(r"0[0-7]*|0o[0-7]+", text):
-        raise UsageError(
-            f"option {name}={text}: not an octal number with a leading 0", f"write {name}=0{text.strip('0o') or '555'}"
-        )
+        meant = text if re.fullmatch(r"[0-7]+", text) else "555"
+        raise UsageError(f"option {name}={text}: not an octal number with a leading 0", f"write {name}=0{meant}")
     return int(text.replace("o", ""), 8) & 0o777
 
 
@@ -79,7 +78,7 @@ def _group(name: str, text: str) -> int:
 
 
 def _id(name: str, text: str, kind: str, resolve: Callable[[str], int]) -> int:
-    if re.fullmatch(r"\d{1,10}", text):
+    if re.fullmatch(r"[0-9]{1,10}", text):
         number = int(text)
         if number < 0xFFFF_FFFF:
             return number
@@ -185,7 +184,7 @@ def parse_options(texts: Iterable[str]) -> Options:
     libfuse: list[str] = []
     for word in ",".join(texts).split(","):
         name, equals, text = word.partition("=")
-        if not name or name.lower().startswith("x-") or name in ("comment", "user") or word.startswith("user="):
+        if not word or name.lower().startswith("x-") or name in ("comment", "user") or word.startswith("user="):
             continue
         option = _BY_NAME.get(name)
         if option is None:

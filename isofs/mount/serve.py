@@ -28,7 +28,8 @@ from typing import IO, Final, NoReturn
 import pyfuse3
 import trio
 
-from ..errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, IsofsError, MountFailed, SystemRefused, UsageError
+from .. import errors
+from ..errors import EXIT_INTERRUPTED, EXIT_OK, InternalError, IsofsError, MountFailed, SystemRefused, UsageError
 from ..image import Image
 from ..image.source import never_wait
 from ..volume.tree import Finding, Volume
@@ -107,7 +108,7 @@ Serve = Callable[[Callable[[], None], Callable[[], None]], None]
 
 
 def _in_background(serve: Serve) -> int:
-    """Serves in a child process; gives the exit code when it answers, or failed."""
+    """Serves in a child process; gives the exit code when it answers, raises what it reports."""
     reports, report_to = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -123,7 +124,7 @@ def _in_background(serve: Serve) -> int:
         os.kill(child, signal.SIGTERM)
         return EXIT_INTERRUPTED
     if not ready:
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, signal.SIGTERM)
         raise SystemRefused(f"the kernel did not answer within {_ANSWER_WITHIN} seconds")
     if report == b"ready":
         return EXIT_OK
@@ -131,8 +132,8 @@ def _in_background(serve: Serve) -> int:
     if not report:
         raise SystemRefused(f"the daemon ended before the mount answered (status {os.waitstatus_to_exitcode(status)})")
     told = json.loads(report)
-    print(f"isofs: {told['line']}", file=sys.stderr)
-    return int(told["code"])
+    kind: type[IsofsError] = getattr(errors, told["error"])
+    raise kind(told["reason"], told["remedy"], path=told["path"])
 
 
 def _read_all(fd: int) -> bytes:
@@ -165,20 +166,22 @@ def _child(serve: Serve, report_to: int) -> NoReturn:
     try:
         _log_to_syslog()
         serve(mounted, ready)
-    except IsofsError as error:
-        code = error.exit_code
-        line = f"{error.path}: {error}" if error.path else str(error)
     except BaseException as error:
-        code = EXIT_BUG
-        line = f"internal error: {error!r}; please report it"
-        log.critical("%s\n%s", line, traceback.format_exc())
-    if code and not answered:
-        os.write(report_to, json.dumps({"code": code, "line": line}).encode())
+        if isinstance(error, IsofsError):
+            failure = error
+        else:
+            failure = InternalError(f"internal error: {error!r}", "please report it")
+            log.critical("%s\n%s", failure, traceback.format_exc())
+        code = failure.exit_code
+        if not answered:
+            about = {"reason": failure.reason, "remedy": failure.remedy, "path": failure.path}
+            os.write(report_to, json.dumps({"error": type(failure).__name__, **about}).encode())
     logging.shutdown()
     os._exit(code)
 
 
 def _log_to_syslog() -> None:
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to write to where stderr was
     handler: logging.Handler = logging.NullHandler()
     with contextlib.suppress(OSError):
         handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 from .. import limits
-from ..errors import ImageError, NoEntryError
+from ..errors import ImageError, IsofsError, NoEntryError
 from ..image.source import Source
 
 ROOT: Final = 1
@@ -204,7 +204,7 @@ class Step(NamedTuple):
     """From the start of the walk, without a leading slash."""
     attributes: Attributes | None
     """None where they cannot be read."""
-    error: ImageError | None
+    error: IsofsError | None
     """Why the file, or a directory's contents, cannot be read."""
 
 
@@ -229,7 +229,7 @@ def walk(volume: Volume, start: Attributes) -> Iterator[Step]:
                 raise ImageError(f"a directory with more than {limits.DIRECTORY_NAMES} names")
             stack.append((path, inode, iter(volume.entries(inode))))
             above.add(inode)
-        except ImageError as error:
+        except IsofsError as error:
             return Step(path, None, error)
         return None
 
@@ -246,7 +246,7 @@ def walk(volume: Volume, start: Attributes) -> Iterator[Step]:
         child = path + b"/" + entry.name if path else entry.name
         try:
             attributes = attributes_of(volume, entry)
-        except ImageError as error:
+        except IsofsError as error:
             yield Step(child, None, error)
             continue
         yield Step(child, attributes, None)

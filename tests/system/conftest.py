@@ -1,0 +1,33 @@
+"""Discs and mounts for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from writers.mounting import Mounting, make_disc, make_source
+from writers.tools import require
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree that is on the disc."""
+    return make_source(tmp_path_factory.mktemp("tree") / "source")
+
+
+@pytest.fixture(scope="session")
+def disc(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The disc of that tree."""
+    return make_disc(source, tmp_path_factory.mktemp("disc") / "disc.iso")
+
+
+@pytest.fixture
+def mounting(tmp_path: Path) -> Iterator[Mounting]:
+    """Mounts of one test."""
+    require("/dev/fuse")
+    own = Mounting(tmp_path)
+    try:
+        yield own
+    finally:
+        own.clean()
