@@ -184,10 +184,16 @@ def test_read_in_pieces_by_the_system_is_put_together(file: FileSource, monkeypa
     assert file.pread(1050, 77) == CONTENT[77:1127]
 
 
-def test_file_that_became_shorter_gives_what_is_left(file: FileSource) -> None:
-    os.truncate(file.path, 1000)
-    assert file.pread(500, 900) == CONTENT[900:1000]
-    assert file.pread(500, 2000) == b""
+@pytest.mark.parametrize(
+    "sizes", [(1000,), (1000, len(CONTENT)), (len(CONTENT) + 1,)], ids=["cut", "grown again", "longer"]
+)
+def test_file_that_was_changed_is_not_believed(file: FileSource, sizes: tuple[int, ...]) -> None:
+    assert file.pread(10, 0) == CONTENT[:10]
+    for size in sizes:
+        os.truncate(file.path, size)
+    os.utime(file.path, ns=(1, 1))
+    with pytest.raises(ImageError, match="was changed"):
+        file.pread(10, 0)
 
 
 def test_bad_storage_is_an_image_error(file: FileSource, monkeypatch: pytest.MonkeyPatch) -> None:
