@@ -19,7 +19,14 @@ BLOCK_SIZE: Final = range(512, 16 * MIB + 1)
 """Block sizes of CSO and ZSO. Writers go up to 256 KiB, readers allow 16 MiB; more only serves to eat memory."""
 
 LZO_BLOCK_SIZE: Final = 64 * KIB
-"""LZO1X grows by 255:1 at most and its decoder takes no other bound than its input."""
+"""LZO1X grows by 255:1 at most and its decoder takes no other bound than its input, which is cut to what a block of
+this size can need."""
+
+XZ_MEMORY: Final = 80 * MIB
+"""What xz -9 takes; blocks of zisofs have 1 MiB at most."""
+
+ZSTD_WINDOW_LOG: Final = 23
+"""8 MiB."""
 
 INDEX_SHIFT: Final = 22
 """31-bit entries shifted further would reach positions that no file has."""
@@ -31,7 +38,7 @@ INDEX_PAGE: Final = 4096
 """Index entries fetched by one read."""
 
 INDEX_PAGES: Final = 64
-"""Pages of index entries kept; with `INDEX_PAGE` about 3 MiB whatever the image claims."""
+"""Pages of index entries kept; with `INDEX_PAGE` about 4 MiB for each map, whatever the image claims."""
 
 STORED_RUN: Final = 256 * KIB
 """Stored bytes of neighbouring blocks that are fetched by one read."""

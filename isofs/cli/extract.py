@@ -18,7 +18,7 @@ from .output import complain
 from .parser import Parser
 
 if TYPE_CHECKING:
-    from ..volume.tree import Attributes, Volume
+    from ..volume.tree import Attributes, Step, Volume
 
 HELP = "copy files of the disc into a directory"
 
@@ -46,7 +46,7 @@ def run(args: Namespace) -> int:
         except OSError as error:
             raise UsageError(os.strerror(error.errno or 0), "choose another directory", path=args.directory) from None
         failed = _Extraction(volume, os.fsencode(args.directory), image.path).extract(start, args.path)
-    return EXIT_FAILED if failed else EXIT_OK
+        return EXIT_FAILED if failed or volume.findings.harmful else EXIT_OK
 
 
 class _Extraction:
@@ -58,34 +58,36 @@ class _Extraction:
         self._image = image
         self._failed = 0
         self._links: dict[int, bytes] = {}
-        self._own: set[bytes] = set()
+        self._own: dict[bytes, Attributes] = {}
         self._closed: set[bytes] = set()
 
     def extract(self, start: Attributes, path: str) -> int:
         """Extracts a file, or everything below a directory; gives the number of failures."""
-        from ..volume.tree import Step, walk
-
         name = os.path.basename(os.fsencode(path).rstrip(b"/"))
         if name in (b".", b".."):
             name = b""
-        if stat.S_ISDIR(start.mode):
-            below = (
-                step._replace(path=name + b"/" + step.path if name else step.path) for step in walk(self._volume, start)
-            )
-            steps = [*([Step(name, start, None)] if name else []), *below]
-        else:
-            steps = [Step(name, start, None)]
-        total = sum(step.attributes.size for step in steps if step.attributes and stat.S_ISREG(step.attributes.mode))
+        total = 0
+        if sys.stderr.isatty():  # for the progress bar alone
+            total = sum(step.attributes.size for step in self._steps(start, name) if step.attributes)
         with _progress(total) as advance:
-            for step in steps:
+            for step in self._steps(start, name):
                 if step.error is not None:
                     self._fail(step.path, step.error)
                 elif step.attributes is not None:
                     self._make(step.path, step.attributes, advance)
-        for step in reversed(steps):  # directories last, so that what is made in them does not touch their times
-            if step.attributes is not None and step.path in self._own:
-                self._dress(self._target(step.path), step.attributes)
+        for made, attributes in reversed(self._own.items()):  # last, so that what is made in them does not touch them
+            self._dress(self._target(made), attributes)
         return self._failed
+
+    def _steps(self, start: Attributes, name: bytes) -> Iterator[Step]:
+        """The file itself, or everything below it with `name` in front."""
+        from ..volume.tree import Step, walk
+
+        if name:
+            yield Step(name, start, None)
+        if stat.S_ISDIR(start.mode):
+            for step in walk(self._volume, start):
+                yield step._replace(path=name + b"/" + step.path if name else step.path)
 
     def _target(self, path: bytes) -> bytes:
         return self._directory + b"/" + path
@@ -105,7 +107,7 @@ class _Extraction:
             return
         try:
             if stat.S_ISDIR(mode):
-                self._make_directory(path)
+                self._make_directory(path, attributes)
             elif stat.S_ISLNK(mode):
                 os.symlink(self._volume.readlink(attributes.inode), target)
                 os.utime(target, ns=(attributes.atime, attributes.mtime), follow_symlinks=False)
@@ -124,12 +126,12 @@ class _Extraction:
                 raise SystemRefused("no space left", "free some and extract again", path=os.fsdecode(target)) from None
             self._fail(path, error)
 
-    def _make_directory(self, path: bytes) -> None:
+    def _make_directory(self, path: bytes, attributes: Attributes) -> None:
         """Makes a directory, or takes the one that is there. Nothing is put below a link or a file in its place."""
         target = self._target(path)
         try:
             os.mkdir(target, 0o700)
-            self._own.add(path)
+            self._own[path] = attributes
         except OSError as error:
             if not isinstance(error, FileExistsError) or not stat.S_ISDIR(os.lstat(target).st_mode):
                 self._closed.add(path)

@@ -29,7 +29,7 @@ def run(_: Namespace) -> int:
         if mount.file_system == FILE_SYSTEM and (os.getuid() in (0, mount.user)):
             state = _state(mount.path)
             mark = f" ({state})" if state else ""
-            write_name(os.fsencode(f"{mount.path}\t{image_of(mount.source)}{mark}"))
+            write_name(os.fsencode(mount.path), between="\t", after=os.fsencode(image_of(mount.source) + mark))
     return EXIT_OK
 
 

@@ -48,7 +48,7 @@ def run(args: Namespace) -> int:
                 if step.error is not None:
                     damaged = True
                     complain(ImageError(f"{os.fsdecode(step.path)}: {step.error}"), image.path)
-            return EXIT_FAILED if damaged else EXIT_OK
+            return EXIT_FAILED if damaged or volume.findings.harmful else EXIT_OK
         for entry in sorted(volume.entries(start.inode)):
             try:
                 attributes = attributes_of(volume, entry) if args.long else None
@@ -57,6 +57,7 @@ def run(args: Namespace) -> int:
                 complain(ImageError(f"{os.fsdecode(entry.name)}: {error}"), image.path)
             else:
                 _write(volume, attributes, entry.name, long=args.long)
+        damaged = damaged or volume.findings.harmful
     return EXIT_FAILED if damaged else EXIT_OK
 
 
@@ -71,12 +72,15 @@ def _write(volume: Volume, attributes: Attributes | None, name: bytes, *, long: 
     target = b""
     if stat.S_ISLNK(attributes.mode):
         try:
-            target = b" -> " + volume.readlink(attributes.inode)
+            target = volume.readlink(attributes.inode)
         except ImageError:
-            target = b" -> ?"
+            target = b"?"
     moment = time.gmtime(attributes.mtime // 1_000_000_000)
     owner = f"{attributes.uid:>5} {attributes.gid:>5}"
     when = time.strftime("%Y-%m-%d %H:%M:%S", moment)
     write_name(
-        name, before=f"{stat.filemode(attributes.mode)} {attributes.nlink:>3} {owner} {size:>12} {when} ", after=target
+        name,
+        before=f"{stat.filemode(attributes.mode)} {attributes.nlink:>3} {owner} {size:>12} {when} ",
+        between=" -> " if target else "",
+        after=target,
     )

@@ -12,7 +12,7 @@ from .parser import Parser
 if TYPE_CHECKING:
     from ..image import Image
     from ..mount.options import Options
-    from ..volume.tree import Volume
+    from ..volume.tree import Finding, Volume
 
 
 def add_image(parser: Parser) -> None:
@@ -32,7 +32,7 @@ def _option_help() -> str:
 
 @contextmanager
 def opened(args: Namespace) -> Iterator[tuple[Image, Volume, Options]]:
-    """The image, its tree and the options of a command line. Warnings go to stderr."""
+    """The image, its tree and the options of a command line. Warnings and findings go to stderr."""
     from ..image import open_image
     from ..mount.options import parse_options
     from ..volume import open_volume
@@ -41,6 +41,13 @@ def opened(args: Namespace) -> Iterator[tuple[Image, Volume, Options]]:
     options = parse_options(args.options)
     with open_image(args.image, cache=options.cache) as image:
         volume = open_volume(image, options.view)
+
+        def report(finding: Finding) -> None:
+            warn(image.path, f"byte {finding.offset}: {finding.words}")
+
         for words in image.warnings:
             warn(image.path, words)
+        for finding in volume.findings.found:
+            report(finding)
+        volume.findings.report = report
         yield image, volume, options

@@ -19,13 +19,13 @@ def shown(text: str | bytes) -> str:
     return _CONTROL.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in os.fsencode(match[0])), text)
 
 
-def write_name(name: bytes, *, before: str = "", after: bytes = b"") -> None:
-    """A line with a name: as it is for a program, made safe on a terminal."""
+def write_name(name: bytes, *, before: str = "", between: str = "", after: bytes = b"") -> None:
+    """A line with a name, and perhaps another one after it: as they are for a program, made safe on a terminal."""
     out = sys.stdout
     if out.isatty():
         name, after = os.fsencode(shown(name)), os.fsencode(shown(after))
     out.flush()
-    out.buffer.write(before.encode() + name + after + b"\n")
+    out.buffer.write(before.encode() + name + between.encode() + after + b"\n")
 
 
 def complain(error: IsofsError, path: str = "") -> None:

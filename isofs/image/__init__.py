@@ -1,7 +1,7 @@
 """Which bytes is the disc? `open_image` answers, whatever the file is.
 
-A container format is one module with a `MAGIC` and `open_map(source) -> BlockMap`, and one line in `CONTAINERS`.
-It is imported when its magic is found. A file without one is a plain disc, or refused by name (`refusals`).
+A container format is one module with `open_map(source) -> BlockMap`, and one line in `CONTAINERS`. It is imported when
+its magic is found. A file without one is a plain disc, or refused by name (`refusals`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def open_image(path: str, *, cache: int = limits.CACHE_DEFAULT) -> Image:
             return Image(file, file, kept, None, refusals.refuse(file))
         disc = Disc(file, blocks, kept)
         try:
-            warnings = refusals.refuse(disc, nested=True)
+            warnings = refusals.refuse(disc, tuple(magic for magic, _ in CONTAINERS))
         except ImageError as error:
             raise type(error)(f"{error.reason} (inside {blocks.format})", error.remedy) from None
         return Image(file, disc, kept, blocks, [*blocks.warnings, *warnings])

@@ -16,11 +16,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
+from .. import limits
 from ..errors import ImageError, UnsupportedError
 from .blockmap import BZIP2, DEFLATE, KIND_NAMES, LZ4, LZO1X, XZ, ZLIB, ZSTD
 
-_XZ_MEMORY: Final = 256 << 20
-_ZSTD_WINDOW_LOG: Final = 27
 _modules: dict[int, ModuleType | None] = {}
 
 
@@ -168,6 +167,7 @@ def _lz4_end(stored: bytes | memoryview, want: int, block_size: int) -> int | No
 def _lzo1x(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     library = _modules[LZO1X]
     assert library is not None
+    stored = stored[: block_size + block_size // 16 + 67]  # what compression can add: the only bound of the output
     try:
         data: bytes = library.LZOCompressor().decompress(stored, block_size)
     except library.InputNotConsumed as error:  # padding: the data is complete and comes with the exception
@@ -182,7 +182,7 @@ def _lzo1x(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
 def _xz(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     library = _modules[XZ]
     assert library is not None
-    stream = library.LZMADecompressor(library.FORMAT_XZ, memlimit=_XZ_MEMORY)
+    stream = library.LZMADecompressor(library.FORMAT_XZ, memlimit=limits.XZ_MEMORY)
     return _bounded(stream, library.LZMAError, stored, want, block_size, "xz")
 
 
@@ -195,7 +195,7 @@ def _bzip2(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
 def _zstd_frame(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     library = _modules[ZSTD]
     assert library is not None
-    options = {library.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+    options = {library.DecompressionParameter.window_log_max: limits.ZSTD_WINDOW_LOG}
     stream = library.ZstdDecompressor(options=options)
     return _bounded(stream, library.ZstdError, stored, want, block_size, "zstd")
 

@@ -49,7 +49,6 @@ from ..errors import ImageError, NotADisc, UnsupportedError
 from .blockmap import BAD, DEFLATE, LZ4, PLAIN, BlockMap, Rows, empty_rows, truncation
 from .source import Source
 
-MAGIC: Final = b"CISO"
 HEADER: Final = struct.Struct("<4sIQIBB2x")
 INDEX_AT: Final = HEADER.size
 FLAG: Final = 0x8000_0000

@@ -30,7 +30,6 @@ from ..errors import ImageError, UnsupportedError
 from .blockmap import BAD, PLAIN, ZLIB, BlockMap, Rows, empty_rows, truncation
 from .source import Source
 
-MAGIC: Final = b"DAX\0"
 HEADER: Final = struct.Struct("<4sIII16x")
 FRAME: Final = 8192
 _AREA: Final = struct.Struct("<II")

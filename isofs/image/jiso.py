@@ -33,7 +33,6 @@ from ..errors import ImageError, UnsupportedError
 from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Rows, empty_rows, truncation
 from .source import Source
 
-MAGIC: Final = b"JISO"
 HEADER: Final = struct.Struct("<4s2xHBxBxI16s16x")
 INDEX_AT: Final = HEADER.size
 _BLOCK_HEADER: Final = 4

@@ -159,15 +159,15 @@ _SHEETS: Final[tuple[tuple[str, str, str], ...]] = (
 _XBOX_PARTITIONS: Final = (0x18310000, 0xFDA0000, 0x2090000)
 
 
-def refuse(source: Source, *, nested: bool = False) -> list[str]:
+def refuse(source: Source, containers: tuple[bytes, ...] = ()) -> list[str]:
     """Raises what fits unless `source` holds a disc of 2048-byte sectors; gives what a person should know about it.
 
-    `nested`: the bytes come out of a compressed image; then containers are refused too.
+    `containers`: magics that are refused too, where the bytes come out of a container already.
     Raises `UnsupportedError` for formats that other versions or tools read, `NotADisc` for everything else.
     """
     find_magic(source, MAGICS)
     head = _bytes(source, 4, 0)
-    if nested and head in (b"CISO", b"ZISO", b"JISO", b"DAX\0"):
+    if head in containers:
         raise UnsupportedError(
             "a compressed image inside a compressed image", "unpack the outer one with maxcso --decompress"
         )
@@ -263,9 +263,8 @@ def _refuse_sheet(source: Source) -> None:
         text = raw.decode("utf-8-sig", "replace")
     for pattern, name, beside in _SHEETS:
         if re.search(pattern, text.replace("\r\n", "\n").replace("\r", "\n")):
-            audio = re.search(r"(?im)^[ \t]*TRACK\b.*$", text) and not re.search(
-                r"(?im)^[ \t]*TRACK\s+(?!.*AUDIO)", text
-            )
+            tracks = [words for words in map(str.split, text.upper().splitlines()) if words[:1] == ["TRACK"]]
+            audio = tracks and all("AUDIO" in words for words in tracks)
             kind = f"{name} of audio tracks only" if audio else name
             raise UnsupportedError(kind, f"not read yet; if the {beside} beside it has 2048-byte sectors, name that")
 

@@ -79,6 +79,10 @@ class FileSource:
             self.close()
             raise
 
+    def fileno(self) -> int:
+        """The file descriptor."""
+        return self._fd
+
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
         fd, self._fd = getattr(self, "_fd", -1), -1

@@ -18,8 +18,6 @@ from .blockmap import LZ4, LZO1X, PLAIN, BlockMap
 from .cso import Header, indexed_map, parse_header
 from .source import Source
 
-MAGIC: Final = b"ZISO"
-
 _SAMPLES: Final = 8
 """Blocks tried to tell LZ4 from LZO1X, spread over the image."""
 _SEARCHED: Final = 64

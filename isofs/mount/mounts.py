@@ -12,6 +12,7 @@ from ..errors import MountFailed, SystemRefused, UsageError
 
 FILE_SYSTEM: Final = "fuse.isofs"
 _MNT_DETACH: Final = 2
+_UMOUNT_NOFOLLOW: Final = 8
 _LINKS: Final = 40
 """Symbolic links followed one after another, as in Linux."""
 _SOURCE: Final = 2048
@@ -101,7 +102,7 @@ def unmount(path: str, *, lazily: bool = False) -> None:
     Raises `MountFailed` when it is busy or the system does not let us, `SystemRefused` without fusermount3.
     """
     if os.geteuid() == 0:
-        number = _umount2(path, _MNT_DETACH if lazily else 0)
+        number = _umount2(path, _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazily else 0))
         if number:
             raise _unmount_error(path, number, os.strerror(number))
         return

@@ -32,8 +32,10 @@ _FOREVER: Final = 86_400.0
 """Seconds that the kernel keeps names and attributes: a disc does not change."""
 _BATCH: Final = 256
 """Entries whose attributes are fetched together when a directory is listed; one request takes about 200."""
-_WORKERS: Final = 16
-"""Threads that may wait for storage at a time."""
+_READERS: Final = 16
+"""Threads that may wait for the data of files at a time."""
+_FINDERS: Final = 4
+"""Threads that may wait for names and attributes: of their own, since directories are parsed one after another."""
 
 log = logging.getLogger("isofs")
 
@@ -75,7 +77,8 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self._volume = volume
         self._ready = ready
-        self._workers = trio.CapacityLimiter(_WORKERS)
+        self._readers = trio.CapacityLimiter(_READERS)
+        self._finders = trio.CapacityLimiter(_FINDERS)
         self._handles = count(1)
         self._files: dict[FileHandleT, Source] = {}
         self._directories: dict[FileHandleT, tuple[int, Sequence[Entry]]] = {}
@@ -92,12 +95,14 @@ class Operations(pyfuse3.Operations):
             log.warning("%s", words)
 
     async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The answer to a question: at once if it is in memory, else by a worker."""
+        """The answer to a question about the tree: at once if it is in memory, else by a worker."""
+        return await self._by(self._finders, functools.partial(question, *args, **kwargs))
+
+    async def _by(self, workers: trio.CapacityLimiter, question: Callable[[], T]) -> T:
         try:
-            return question(*args, **kwargs)
+            return question()
         except NotReady:
-            asked = functools.partial(question, *args, **kwargs)
-            return await trio.to_thread.run_sync(asked, limiter=self._workers, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(question, limiter=workers, abandon_on_cancel=True)
 
     # --- names and attributes ---------------------------------------------------------------------------------------
 
@@ -193,7 +198,7 @@ class Operations(pyfuse3.Operations):
         """For reading only. The kernel may keep the pages of earlier readers."""
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             raise FUSEError(errno.EROFS)
-        data = await self._ask(self._volume.data, inode)
+        data = await self._by(self._readers, functools.partial(self._volume.data, inode))
         handle = next(self._handles)
         self._files[handle] = data
         return FileInfo(fh=handle, keep_cache=True)
@@ -201,7 +206,7 @@ class Operations(pyfuse3.Operations):
     @answering
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Bytes of an open file; fewer than asked for only at its end."""
-        return await self._ask(self._files[fh].pread, size, off)
+        return await self._by(self._readers, functools.partial(self._files[fh].pread, size, off))
 
     @answering
     async def release(self, fh: FileHandleT) -> None:

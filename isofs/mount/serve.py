@@ -16,10 +16,12 @@ import json
 import logging
 import logging.handlers
 import os
+import queue
 import select
 import signal
 import stat
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,7 +30,7 @@ from typing import IO, Final, NoReturn
 import pyfuse3
 import trio
 
-from .. import errors
+from .. import errors, limits
 from ..errors import EXIT_INTERRUPTED, EXIT_OK, InternalError, IsofsError, MountFailed, SystemRefused, UsageError
 from ..image import Image
 from ..image.source import never_wait
@@ -42,6 +44,8 @@ _ANSWER_WITHIN: Final = 60
 """Seconds for the kernel's first request."""
 _BUSY: Final = 10
 """Seconds that open files are served after a signal."""
+_UNDER_WAY: Final = 1
+"""Seconds for answers that are under way when serving ends."""
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the mount."""
@@ -63,7 +67,7 @@ def mount(
         logging.basicConfig(format="isofs: %(message)s", level=logging.DEBUG if debug else logging.INFO)
         serve(lambda: None, lambda: None)
         return EXIT_OK
-    return _in_background(serve)
+    return _in_background(serve, image.file.fileno())
 
 
 def check_mountpoint(path: str) -> None:
@@ -107,15 +111,18 @@ Serve = Callable[[Callable[[], None], Callable[[], None]], None]
 """Serves a mount to its end; calls the first when it is mounted, the second when the kernel has answered."""
 
 
-def _in_background(serve: Serve) -> int:
-    """Serves in a child process; gives the exit code when it answers, raises what it reports."""
+def _in_background(serve: Serve, keep: int) -> int:
+    """Serves in a child process that keeps one file open, the image.
+
+    Gives the exit code when it answers, raises what it reports.
+    """
     reports, report_to = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if not child:
         os.close(reports)
-        _child(serve, report_to)
+        _child(serve, keep, report_to)
     os.close(report_to)
     try:
         ready, _, _ = select.select([reports], [], [], _ANSWER_WITHIN)
@@ -141,10 +148,11 @@ def _read_all(fd: int) -> bytes:
         return file.read()
 
 
-def _child(serve: Serve, report_to: int) -> NoReturn:
+def _child(serve: Serve, keep: int, report_to: int) -> NoReturn:
     """The daemon's life: mount, session, serve, end."""
     code = EXIT_OK
     answered = False
+    lines: queue.Queue[logging.LogRecord] | None = None
 
     def ready() -> None:
         nonlocal answered
@@ -164,7 +172,8 @@ def _child(serve: Serve, report_to: int) -> NoReturn:
         os.chdir("/")
 
     try:
-        _log_to_syslog()
+        _close_all_but(keep, report_to)
+        lines = _log_to_syslog()
         serve(mounted, ready)
     except BaseException as error:
         if isinstance(error, IsofsError):
@@ -176,17 +185,35 @@ def _child(serve: Serve, report_to: int) -> NoReturn:
         if not answered:
             about = {"reason": failure.reason, "remedy": failure.remedy, "path": failure.path}
             os.write(report_to, json.dumps({"error": type(failure).__name__, **about}).encode())
-    logging.shutdown()
+    patience = time.monotonic() + _UNDER_WAY
+    while lines is not None and not lines.empty() and time.monotonic() < patience:
+        time.sleep(0.01)
     os._exit(code)
 
 
-def _log_to_syslog() -> None:
+def _close_all_but(*keep: int) -> None:
+    """Closes what the caller's files left open, a lock perhaps: the daemon would hold it for as long as it lives."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd not in keep:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(fd)
+
+
+def _log_to_syslog() -> queue.Queue[logging.LogRecord]:
+    """Logs through a thread of its own: a syslog that has stopped must not stop us.
+
+    Gives the lines still to be sent.
+    """
     logging.raiseExceptions = False  # a log that cannot be written is no reason to write to where stderr was
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(limits.FINDINGS)
     handler: logging.Handler = logging.NullHandler()
     with contextlib.suppress(OSError):
-        handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
-        handler.ident = f"isofs[{os.getpid()}]: "
+        syslog = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
+        syslog.ident = f"isofs[{os.getpid()}]: "
+        logging.handlers.QueueListener(lines, syslog).start()
+        handler = logging.handlers.QueueHandler(lines)
     logging.basicConfig(handlers=[handler], level=logging.INFO)
+    return lines
 
 
 # --- serving --------------------------------------------------------------------------------------------------------
@@ -213,8 +240,6 @@ def _serve(
         def report(finding: Finding) -> None:
             log.warning("%s: byte %d: %s", image.path, finding.offset, finding.words)
 
-        for finding in volume.findings.found:
-            report(finding)
         volume.findings.report = report
         never_wait()
         _one_arena()
@@ -282,24 +307,26 @@ def _stderr_kept(*, show: bool) -> Iterator[IO[bytes]]:
 
 async def _until_unmounted(own: Mount | None) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(_end_on_signal, own)
+        await nursery.start(_end_on_signal, own, nursery.cancel_scope)
         await pyfuse3.main()
         nursery.cancel_scope.cancel()
 
 
-async def _end_on_signal(own: Mount | None, task_status: trio.TaskStatus[None]) -> None:
+async def _end_on_signal(own: Mount | None, scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
     with trio.open_signal_receiver(*_ENDING) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         task_status.started()
         async for number in signals:
             log.info("%s: unmounting", signal.Signals(number).name)
-            await trio.to_thread.run_sync(_detach, own, abandon_on_cancel=True)
             break
         # `main` ends by itself when the last user has gone; another signal ends it at once.
         with trio.move_on_after(_BUSY):
+            await trio.to_thread.run_sync(_detach, own, abandon_on_cancel=True)
             async for _ in signals:
                 break
         pyfuse3.terminate()
+        await trio.sleep(_UNDER_WAY)
+        scope.cancel()  # workers that are stuck in storage are left behind
 
 
 def _detach(own: Mount | None) -> None:

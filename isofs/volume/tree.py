@@ -65,6 +65,8 @@ class Finding(NamedTuple):
     offset: int
     """Byte position on the disc."""
     words: str
+    harmless: bool = False
+    """Whether nothing is lost by it: no name, no data."""
 
 
 class Findings:
@@ -75,9 +77,14 @@ class Findings:
         """Called with each new finding."""
         self.found: dict[Finding, None] = {}
 
-    def add(self, offset: int, words: str) -> None:
+    @property
+    def harmful(self) -> bool:
+        """Whether a name or data was lost by any of them."""
+        return any(not finding.harmless for finding in self.found)
+
+    def add(self, offset: int, words: str, *, harmless: bool = False) -> None:
         """Remembers and reports a finding, unless it is known."""
-        finding = Finding(offset, words)
+        finding = Finding(offset, words, harmless)
         if finding in self.found or len(self.found) >= limits.FINDINGS:
             return
         self.found[finding] = None

@@ -434,6 +434,23 @@ def test_cat_of_a_directory_is_one_line_and_1(image: Path) -> None:
     assert "not a regular file on the disc: folder" in fails(1, "cat", image, "folder")
 
 
+@pytest.mark.parametrize("words", [["ls"], ["ls", "-R"], ["extract"]])
+def test_a_name_that_is_lost_is_said_and_makes_the_exit_code_32(tmp_path: Path, target: Path, words: list[str]) -> None:
+    made = Disc(sectors=1)
+    made.root.file(b"BEFORE.;1", b"before")
+    made.root.add(b"\x14" + b"lost" * 10)
+    made.root.file(b"AFTER.;1", b"after")
+    image = tmp_path / "damaged.iso"
+    image.write_bytes(made.build())
+    done = isofs(*words, image, *([target] if words == ["extract"] else []))
+    assert done.returncode == 32
+    assert re.fullmatch(
+        rf"isofs: {image}: warning: byte \d+: a damaged directory record was passed over\n", done.stderr.decode()
+    )
+    found = sorted(os.listdir(target)) if words == ["extract"] else done.stdout.decode().split()
+    assert sorted(found) == ["after", "before"]
+
+
 def test_cat_of_damage_is_one_line_and_32(damaged: Path) -> None:
     done = isofs("cat", damaged, "big")
     assert done.returncode == 32

@@ -311,6 +311,7 @@ def test_sheets_end_below_their_limit(tmp_path: Path, size: int) -> None:
     "text",
     [
         b"REM" + b"\n" * 900_000,
+        b"FILE x\nTRACK" + b" " * 900_000 + b"AUDIO",
         b"[CloneCD]" + b"\n" * 900_000,
         b"1" + b"\n" * 900_000,
         b"1\n" + b"1" * 900_000,
@@ -320,7 +321,18 @@ def test_sheets_end_below_their_limit(tmp_path: Path, size: int) -> None:
         (CUE + "\n" * 900_000).encode(),
         b"REM\n" + b"FILE\n" * 150_000,
     ],
-    ids=["CUE", "CCD", "GDI", "GDI digits", "TOC", "TOC comments", "blanks", "lines behind a CUE", "words"],
+    ids=[
+        "CUE",
+        "CUE tracks",
+        "CCD",
+        "GDI",
+        "GDI digits",
+        "TOC",
+        "TOC comments",
+        "blanks",
+        "lines behind a CUE",
+        "words",
+    ],
 )
 def test_hostile_text_is_refused_in_time(tmp_path: Path, text: bytes) -> None:
     refusal(tmp_path, text)

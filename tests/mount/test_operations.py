@@ -609,6 +609,32 @@ async def test_a_slow_read_does_not_stall_other_requests(
     assert threading.get_ident() not in gate.threads
 
 
+async def test_stuck_directories_do_not_stall_reads(operations: Operations, volume: FakeVolume, gate: Gate) -> None:
+    opened = await operations.open(2, 0, CTX)
+    answered = trio.Event()
+
+    def before(asked: str, about: int) -> None:
+        if asked == "entries":
+            gate()
+        elif asked == "pread" and threading.get_ident() == loop:
+            raise NotReady
+
+    async def read() -> None:
+        assert await operations.read(opened.fh, 0, 8) == b"the file"
+        answered.set()
+
+    loop = threading.get_ident()
+    volume.before = before
+    with trio.fail_after(LIMIT):
+        async with trio.open_nursery() as nursery:
+            for _ in range(40):
+                nursery.start_soon(operations.opendir, ROOT, CTX)
+            await gate.reached.wait()
+            nursery.start_soon(read)
+            await answered.wait()
+            gate.open()
+
+
 @pytest.mark.parametrize(
     ("question", "inode", "ask"),
     [

@@ -12,7 +12,7 @@ from .descriptors import SECTOR, VolumeDescriptor, read_descriptors
 from .records import FLAG_DIRECTORY, SELF, Record, parse_record, walk_records
 from .volume import Iso9660, root_place
 
-__all__ = ["open_iso9660"]
+__all__ = ["open_iso9660", "udf_stub"]
 
 _EMPTY_ROOT = 3
 """A root with fewer records holds `.` and `..` only."""
@@ -62,7 +62,7 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache) -> Iso9660:
                 reason or joliet_reason or "no tree is left to show", "" if reason else "do without nojoliet"
             )
         if reason:
-            findings.add(0, f"{reason}; the Joliet tree is shown")
+            findings.add(0, f"{reason}; the Joliet tree is shown", harmless=True)
         return Iso9660(disc, cache, view, descriptors, joliet.descriptor, skip=None, joliet=True, findings=findings)
     return Iso9660(disc, cache, view, descriptors, primary.descriptor, skip=skip, joliet=False, findings=findings)
 
@@ -93,7 +93,8 @@ def _rock_ridge(disc: Source, tree: _Tree) -> tuple[int | None, bool]:
     skip = susp.skip_of(own.system_use)
     area = susp.behind_xa(own.system_use, 0)
     announced = any(
-        signature == b"ER" for signature, _ in susp.entries(area, disc, tree.descriptor.block_size, lambda _: None)
+        signature == b"ER"
+        for signature, _ in susp.entries(area, disc, tree.descriptor.block_size, lambda _: None, susp.Allowance())
     )
     if skip is None and announced:
         skip = 0

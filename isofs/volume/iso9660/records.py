@@ -23,14 +23,13 @@ agreement of the both-endian numbers, or with the next sector.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
 
 _HEAD: Final = struct.Struct("<BBI4xI4x7sBBBH2xB")
 _LEAST: Final = 34
 _HEAD_SIZE: Final = 33
 
-FLAG_HIDDEN: Final = 0x01
 FLAG_DIRECTORY: Final = 0x02
 FLAG_ASSOCIATED: Final = 0x04
 FLAG_MULTI_EXTENT: Final = 0x80
@@ -85,10 +84,18 @@ def extent_of(data: bytes) -> tuple[int, int]:
     return extent, xar
 
 
-def walk_records(data: bytes, position: int, block_size: int, damaged: Callable[[int, str], None]) -> Iterator[Record]:
+class Damaged(Protocol):
+    """Is told the disc's byte position of what is not sound, what it is, and whether nothing is lost by it."""
+
+    def __call__(self, offset: int, words: str, *, harmless: bool = False) -> None:
+        """Takes note."""
+        ...
+
+
+def walk_records(data: bytes, position: int, block_size: int, damaged: Damaged) -> Iterator[Record]:
     """The sound records of a directory whose bytes are `data`, from byte `position` of the disc on.
 
-    `damaged` is told the disc's byte position of what is passed over, and why. A record does not cross the end of its
+    `damaged` is told what is passed over. A record does not cross the end of its
     sector; with logical blocks below 2048 bytes writers disagree where sectors begin, so only the end of the
     directory counts, and a length of 0 leads to the next block.
     """
@@ -107,7 +114,7 @@ def walk_records(data: bytes, position: int, block_size: int, damaged: Callable[
         if record is not None and at + record.length <= end:
             if agreeing and data[at + 6 : at + 10] != record.extent.to_bytes(4, "big"):
                 agreeing = False
-                damaged(position + at, "the both-endian numbers of a directory record disagree")
+                damaged(position + at, "the both-endian numbers of a directory record disagree", harmless=True)
             yield record
             at += record.length
             continue

@@ -22,11 +22,24 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ... import limits
-from ...errors import ImageError
-from ...image.source import Source
+from ...errors import ImageError, NotReady
+from ...image.source import Source, may_wait
 
 _CE: Final = struct.Struct("<4xI4xI4xI4x")
 _XA_SIZE: Final = 14
+_AT_ONCE: Final = 4096
+"""Bytes of one record's entries that a thread which must not wait looks at."""
+
+
+class Allowance:
+    """Bytes of continuation areas that may still be read: for one record, or for all of a directory together.
+
+    Otherwise a small directory, each record of it with the same large area, is work for hours.
+    """
+
+    def __init__(self, size: int = limits.CONTINUATION_BYTES) -> None:
+        self.left = size
+
 
 Entry = tuple[bytes, bytes]
 """Signature, and the whole entry."""
@@ -47,10 +60,12 @@ def behind_xa(system_use: bytes, skip: int) -> bytes:
     return system_use[skip:] if skip else system_use
 
 
-def entries(area: bytes, disc: Source, block_size: int, damaged: Callable[[str], None]) -> Iterator[Entry]:
+def entries(
+    area: bytes, disc: Source, block_size: int, damaged: Callable[[str], None], allowance: Allowance
+) -> Iterator[Entry]:
     """The sound entries of a field (`behind_xa`) and its continuation areas, without CE and padding.
 
-    `damaged` is told why a continuation is not followed.
+    `damaged` is told why a continuation is not followed. A thread that must not wait gets `NotReady` for much work.
     """
     visited: set[tuple[int, int]] = set()
     collected = len(area)
@@ -81,9 +96,12 @@ def entries(area: bytes, disc: Source, block_size: int, damaged: Callable[[str],
         if len(visited) >= limits.CONTINUATIONS:
             damaged(f"more than {limits.CONTINUATIONS} continuation areas")
             return
-        if collected > limits.CONTINUATION_BYTES:
-            damaged(f"more than {limits.CONTINUATION_BYTES} bytes of system use entries")
+        allowance.left -= size
+        if collected > limits.CONTINUATION_BYTES or allowance.left < 0:
+            damaged("too many bytes of system use entries")
             return
+        if collected > _AT_ONCE and not may_wait():
+            raise NotReady
         visited.add((block, offset))
         try:
             area = disc.pread(size, block * block_size + offset)

@@ -55,6 +55,8 @@ _ENTRY_WEIGHT: Final = 500
 """Bytes of memory that an entry of a table takes, about."""
 _PARSED_AT_ONCE: Final = 64 * limits.KIB
 """Directories up to this size are parsed by a thread that must not wait."""
+_DATA_FIELDS: Final = slice(Record._fields.index("xar_blocks"), Record._fields.index("time"))
+"""Fields of a record that say where the data is and how much of it."""
 _CHAIN_READS: Final = (SECTOR, 64 * limits.KIB, limits.MIB, 16 * limits.MIB)
 """Bytes read at a time to find all sections of a file: nearly always the first is enough."""
 
@@ -64,31 +66,29 @@ class Directory:
 
     __slots__ = ("_folded", "_joliet", "entries", "index")
 
-    def __init__(self, entries: list[Entry], *, joliet: bool) -> None:
+    def __init__(self, entries: list[Entry], *, joliet: bool, relaxed: bool) -> None:
         self.entries = entries
         self.index = {entry.name: i for i, entry in enumerate(entries)}
         self._joliet = joliet
-        self._folded: dict[bytes, int] | None = None
+        self._folded: dict[bytes, int] = {}
+        if relaxed:
+            for i, entry in enumerate(entries):
+                self._folded.setdefault(names.folded(entry.name, joliet=joliet), i)
 
     @property
     def weight(self) -> int:
         """Bytes of memory, about."""
         return _ENTRY_WEIGHT * (len(self.entries) + 4)
 
-    def find(self, name: bytes, *, relaxed: bool) -> Entry | None:
-        """The entry of a name. With `relaxed` an exact match wins, then the first that differs in case only.
+    def find(self, name: bytes) -> Entry | None:
+        """The entry of a name. An exact match wins; in a relaxed table then the first that differs in case only.
 
         Joliet's trailing dots never count.
         """
         i = self.index.get(name)
         if i is None and self._joliet:
             i = self.index.get(name.rstrip(b"."))
-        if i is None and relaxed:
-            if self._folded is None:
-                folded: dict[bytes, int] = {}
-                for entry, at in zip(self.entries, range(len(self.entries)), strict=True):
-                    folded.setdefault(names.folded(entry.name, joliet=self._joliet), at)
-                self._folded = folded
+        if i is None and self._folded:
             i = self._folded.get(names.folded(name, joliet=self._joliet))
         return None if i is None else self.entries[i]
 
@@ -140,7 +140,7 @@ class Iso9660:
 
     def lookup(self, inode: int, name: bytes) -> Attributes | None:
         """See `Volume`."""
-        entry = self._directory(inode).find(name, relaxed=self._relaxed)
+        entry = self._directory(inode).find(name)
         if entry is None:
             return None
         return self.attributes(entry.inode) if entry.attributes is None else entry.attributes
@@ -259,9 +259,18 @@ class Iso9660:
             self._links[number] = record.position
         elif first != record.position:
             other = self._record_at(first)
-            if other is None or (other.size, other.flags) != (record.size, record.flags):
+            if other is None or not self._is_one_file(other, record, rock):
                 return None
         return number
+
+    def _is_one_file(self, other: Record, record: Record, rock: RockRidge) -> bool:
+        """Whether two records of one extent and serial number can be names of one file: all else agrees too."""
+        if other[_DATA_FIELDS] != record[_DATA_FIELDS]:
+            return False
+        twin = self._rock_ridge(other)
+        return twin is not None and (twin.mode, twin.nlink, twin.uid, twin.gid, twin.modified, twin.zisofs) == (
+            *(rock.mode, rock.nlink, rock.uid, rock.gid, rock.modified, rock.zisofs),
+        )
 
     # --- records ----------------------------------------------------------------------------------------------------
 
@@ -290,9 +299,11 @@ class Iso9660:
         place = self._record_place(inode)
         chain: list[Record] = []
         for size in _CHAIN_READS:
+            if size > _PARSED_AT_ONCE and not may_wait():
+                raise NotReady
             chain = []
             data = self._disc.pread(size, place)
-            for record in walk_records(data, place, self._block, lambda *_: None):
+            for record in walk_records(data, place, self._block, lambda *_, **__: None):
                 if (not chain and record.position != place) or (chain and record.identifier != chain[0].identifier):
                     break
                 chain.append(record)
@@ -306,8 +317,13 @@ class Iso9660:
             raise StaleInode(f"inode {inode} leads to no directory record")
         return chain
 
-    def _rock_ridge(self, record: Record, *, skip: int | None = None) -> RockRidge | None:
-        """The Rock Ridge entries of a record; None if Rock Ridge is not in use."""
+    def _rock_ridge(
+        self, record: Record, *, skip: int | None = None, allowance: susp.Allowance | None = None
+    ) -> RockRidge | None:
+        """The Rock Ridge entries of a record; None if Rock Ridge is not in use.
+
+        A directory's records share an `allowance` of continuation areas.
+        """
         if not self.rock:
             return None
 
@@ -322,7 +338,8 @@ class Iso9660:
             damaged(why)
 
         area = susp.behind_xa(record.system_use, self._skip if skip is None else skip)
-        found = rockridge.parse(susp.entries(area, self._disc, self._block, cut_off), damaged)
+        entries = susp.entries(area, self._disc, self._block, cut_off, allowance or susp.Allowance())
+        found = rockridge.parse(entries, damaged)
         found.unsure = found.unsure or lost
         return found
 
@@ -409,7 +426,7 @@ class Iso9660:
         try:
             table = self._known(place)
             if table is None:
-                table = Directory(self._parse(place), joliet=self.joliet)
+                table = Directory(self._parse(place), joliet=self.joliet, relaxed=self._relaxed)
                 self._keep(place, table)
             return table
         finally:
@@ -435,13 +452,14 @@ class Iso9660:
         entries: list[Entry] = []
         taken: dict[bytes, int] = {}
         above: frozenset[int] | None = None
+        allowance = susp.Allowance(min(16 * len(data), limits.DIRECTORY_SIZE) + limits.MIB)
         sound = False
         for sections in self._files(data, place):
             sound = True
             first = sections[0]
             if first.identifier in (SELF, PARENT) or first.flags & FLAG_ASSOCIATED:
                 continue
-            rock = self._rock_ridge(first)
+            rock = self._rock_ridge(first, allowance=allowance)
             if rock is not None and rock.relocated:
                 continue
             if len(entries) >= limits.DIRECTORY_RECORDS:
@@ -458,7 +476,7 @@ class Iso9660:
                 inode, attributes = self._number(child), None
             else:
                 inode = self._file_number(sections, rock)
-                if inode % self._block == 0:
+                if self._directory_place(inode) is not None:
                     self.findings.add(first.position, f"{self._shown(first)}: a record at an impossible place")
                     continue
                 if self._links.get(inode, first.position) == first.position:
@@ -506,12 +524,8 @@ class Iso9660:
 
     def _files(self, data: bytes, place: int) -> Iterator[list[Record]]:
         """The records of a directory, the sections of each file together."""
-
-        def damaged(at: int, why: str) -> None:
-            self.findings.add(at, why)
-
         chain: list[Record] = []
-        for record in walk_records(data, place, self._block, damaged):
+        for record in walk_records(data, place, self._block, self.findings.add):
             if chain and record.identifier != chain[0].identifier:
                 self.findings.add(chain[0].position, f"{self._shown(chain[0])}: the last section is missing")
                 yield chain
@@ -598,7 +612,9 @@ class Iso9660:
             name = names.showable(rock.name)
             if name:
                 return name
-            self.findings.add(record.position, f"{self._shown(record)}: its Rock Ridge name cannot be shown")
+            self.findings.add(
+                record.position, f"{self._shown(record)}: its Rock Ridge name cannot be shown", harmless=True
+            )
         if self.joliet:
             name = names.joliet(record.identifier)
         elif self._view.map == "off":
@@ -621,7 +637,9 @@ class Iso9660:
         if count is None:
             taken[name] = 1
             return name
-        self.findings.add(record.position, f"{self._shown(record)}: another file of the directory has this name")
+        self.findings.add(
+            record.position, f"{self._shown(record)}: another file of the directory has this name", harmless=True
+        )
         while True:
             count += 1
             mark = b"~%d" % count

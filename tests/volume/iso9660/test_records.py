@@ -18,7 +18,11 @@ PLACE = 40 * SECTOR
 def walk(data: bytes, block_size: int = SECTOR, position: int = PLACE) -> tuple[list[Record], list[int]]:
     """The records, and where the walk was told of damage."""
     damage: list[int] = []
-    return list(walk_records(data, position, block_size, lambda at, why: damage.append(at))), damage
+
+    def damaged(offset: int, words: str, *, harmless: bool = False) -> None:
+        damage.append(offset)
+
+    return list(walk_records(data, position, block_size, damaged)), damage
 
 
 def identifiers(data: bytes, block_size: int = SECTOR) -> list[bytes]:

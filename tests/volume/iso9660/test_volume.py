@@ -23,6 +23,7 @@ from writers.discs import (
     XA,
     Disc,
     Folder,
+    MemorySource,
     ce,
     chunks,
     cl,
@@ -35,6 +36,7 @@ from writers.discs import (
     nm,
     numbered_blocks,
     open_bytes,
+    open_source,
     pl,
     pn,
     px,
@@ -50,6 +52,7 @@ from writers.discs import (
     zf,
 )
 
+from isofs import limits
 from isofs.errors import ImageError, IsofsError, StaleInode, UnsupportedError
 from isofs.volume.iso9660 import udf_stub
 from isofs.volume.iso9660.volume import Iso9660
@@ -832,9 +835,47 @@ def test_files_of_different_size_at_one_extent_are_no_hard_links() -> None:
     assert_numbers_agree(volume)
 
 
-def test_hard_links_with_other_attributes_are_one_file() -> None:
-    volume = link_disc(px(0o100644, 2, 1, serial=7), px(0o100600, 2, 2, serial=7))
+def test_hard_links_read_at_other_times_are_one_file() -> None:
+    use = px(FILE, 2, serial=7)
+    volume = link_disc(use + tf(4, bytes([99, 1, 1, 0, 0, 0, 0])), use + tf(4, bytes([99, 1, 2, 0, 0, 0, 0])))
     assert attributes(volume, "0") == attributes(volume, "1")
+
+
+@pytest.mark.parametrize("serial", [7, None])
+def test_files_of_one_extent_with_other_owners_are_not_made_one(serial: int | None) -> None:
+    volume = link_disc(px(0o100644, 2, 1, serial=serial), px(0o100600, 2, 2, serial=serial))
+    assert attributes(volume, "0").mode == 0o100644
+    assert (attributes(volume, "1").mode, attributes(volume, "1").uid) == (0o100600, 2)
+    assert attributes(volume, "0").inode != attributes(volume, "1").inode
+    assert_numbers_agree(volume)
+
+
+@pytest.mark.parametrize("block_size", [512, 2048])
+def test_a_hard_link_at_any_block_is_listed(block_size: int) -> None:
+    disc = Disc(rock=True, block_size=block_size)
+    while disc.next % block_size:
+        disc.reserve(1)
+    block = disc.store(b"shared")
+    for i in range(2):
+        disc.root.file(b"%d.;1" % i, extent=block, size=6, system_use=px(FILE, 2, serial=0) + nm(b"%d" % i))
+    volume = disc.open()
+    assert names(volume) == [b"0", b"1"]
+    assert attributes(volume, "0").inode == attributes(volume, "1").inode
+    assert content(volume, "1") == b"shared"
+    assert not words(volume)
+
+
+def test_a_large_continuation_area_of_every_record_is_bounded_work() -> None:
+    """A directory of two sectors must not be work for seconds: all its records name one large area."""
+    disc = Disc(rock=True, sectors=10)
+    area = disc.store(b"QQ\4\1" * 15_000)
+    for i in range(200):
+        disc.root.file(b"%03d.;1" % i, system_use=ce(area, 0, 60_000) + nm(b"n%03d" % i))
+    source = MemorySource(disc.build())
+    volume = open_source(source)
+    assert len(volume.entries(ROOT)) == 200
+    assert source.read_bytes < 3 * limits.MIB
+    assert any("too many bytes" in word for word in words(volume))
 
 
 def test_without_rock_ridge_files_at_one_extent_have_their_own_numbers() -> None:
