@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -54,7 +55,8 @@ from writers.discs import (
 
 from isofs import limits
 from isofs.errors import ImageError, IsofsError, StaleInode, UnsupportedError
-from isofs.volume.iso9660 import udf_stub
+from isofs.image import open_image
+from isofs.volume.iso9660 import open_iso9660, udf_stub
 from isofs.volume.iso9660.volume import Iso9660
 from isofs.volume.tree import ROOT, Attributes, View, find, walk
 
@@ -614,6 +616,31 @@ def test_120_sections_are_one_file() -> None:
     assert attributes(volume, "big.dat").size == 245_760
     assert content(volume, "big.dat") == data
     assert_numbers_agree(volume)
+
+
+def test_a_file_over_4_gib_reads_right_across_the_border_of_its_sections(tmp_path: Path) -> None:
+    first, rest, block = 0xFFFFF800, 300 << 20, 100
+    disc = Disc()
+    disc.root.file(b"BIG.BIN;1", extent=block, size=first, flags=MULTI_EXTENT)
+    disc.root.file(b"BIG.BIN;1", extent=block + first // SECTOR, size=rest)
+    path = tmp_path / "big.iso"
+    start = block * SECTOR
+    marks = (0, first - 9, first + 1, (1 << 32) - 4, (1 << 32) + 5, first + rest - 4)
+    with path.open("wb") as file:  # sparse
+        file.write(disc.build())
+        for mark in marks:
+            file.seek(start + mark)
+            file.write(b"mark")
+    with open_image(str(path)) as image:
+        volume = open_iso9660(image.disc, View(), image.cache)
+        found = volume.lookup(ROOT, b"big.bin")
+        assert found is not None
+        assert found.size == first + rest
+        data = volume.data(found.inode)
+        for mark in marks:
+            assert data.pread(4, mark) == b"mark"
+        assert data.pread(100, first + rest - 4) == b"mark"
+        assert data.pread(18, first - 9) == b"mark" + bytes(6) + b"mark" + bytes(4)
 
 
 def test_a_file_whose_last_section_is_missing_is_shown_with_those_that_are_there() -> None:
