@@ -76,17 +76,18 @@ class Findings:
         self.report: Callable[[Finding], None] | None = None
         """Called with each new finding."""
         self.found: dict[Finding, None] = {}
-
-    @property
-    def harmful(self) -> bool:
+        self.harmful = False
         """Whether a name or data was lost by any of them."""
-        return any(not finding.harmless for finding in self.found)
+        self._known: set[tuple[int, str]] = set()
 
     def add(self, offset: int, words: str, *, harmless: bool = False) -> None:
-        """Remembers and reports a finding, unless it is known."""
-        finding = Finding(offset, words, harmless)
-        if finding in self.found or len(self.found) >= limits.FINDINGS:
+        """Remembers and reports a finding, unless it is known; of harmless ones in the same words the first."""
+        self.harmful = self.harmful or not harmless
+        known = (-1 if harmless else offset, words)
+        if known in self._known or len(self.found) >= limits.FINDINGS:
             return
+        finding = Finding(offset, words, harmless)
+        self._known.add(known)
         self.found[finding] = None
         if self.report is not None:
             self.report(finding)

@@ -227,3 +227,23 @@ def test_the_modes_of_the_builder_are_what_they_seem() -> None:
     volume = tree_disc()
     assert find(volume, "top").mode == FILE
     assert find(volume, "to_top", follow=False).mode == LINK
+
+
+def test_harmless_findings_in_the_same_words_are_said_once() -> None:
+    findings = Findings()
+    said: list[Finding] = []
+    findings.report = said.append
+    for offset in range(10):
+        findings.add(offset, "the numbers disagree", harmless=True)
+    assert said == [Finding(0, "the numbers disagree", True)]
+    assert not findings.harmful
+
+
+def test_a_loss_counts_even_where_no_more_findings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FINDINGS", 2)
+    findings = Findings()
+    for offset in range(3):
+        findings.add(offset, f"harmless {offset}", harmless=True)
+    findings.add(7, "lost")
+    assert len(findings.found) == 2
+    assert findings.harmful
