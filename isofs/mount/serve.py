@@ -172,6 +172,7 @@ def _child(serve: Serve, keep: int, report_to: int) -> NoReturn:
         os.chdir("/")
 
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # for the log's thread too: one that lets them in is enough
         _close_all_but(keep, report_to)
         lines = _log_to_syslog()
         serve(mounted, ready)
@@ -184,7 +185,8 @@ def _child(serve: Serve, keep: int, report_to: int) -> NoReturn:
         code = failure.exit_code
         if not answered:
             about = {"reason": failure.reason, "remedy": failure.remedy, "path": failure.path}
-            os.write(report_to, json.dumps({"error": type(failure).__name__, **about}).encode())
+            with contextlib.suppress(OSError):  # whoever asked for the mount has gone
+                os.write(report_to, json.dumps({"error": type(failure).__name__, **about}).encode())
     patience = time.monotonic() + _UNDER_WAY
     while lines is not None and not lines.empty() and time.monotonic() < patience:
         time.sleep(0.01)
