@@ -18,6 +18,7 @@ import pytest
 from writers.containers import cso, cso_header, dax, entry, overwritten, zso
 from writers.discs import TIME_NS, Disc, component, nm, px, record, rock, sl, tf
 from writers.mounting import LIMIT, SECTOR, command, fails, isofs, make_disc, numbered_sector, on_terminal, succeeds
+from writers.tools import IN_PRIVATE, PRIVATE_MOUNTS, require
 from writers.trees import make_tree
 
 from isofs.cli import COMMANDS
@@ -682,11 +683,12 @@ def test_extract_works_where_the_bar_cannot_be_had(image: Path, target: Path) ->
 
 @as_root
 def test_a_full_file_system_is_said_in_one_line(image: Path, target: Path) -> None:
+    require(PRIVATE_MOUNTS)
     target.mkdir()
     words = command("extract", image, target)
     script = 'mount -t tmpfs -o size=64k tmpfs "$1" || exit 99; shift; exec "$@"'
     done = subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", target, *words],
+        [*IN_PRIVATE, "sh", "-c", script, "sh", target, *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=LIMIT,

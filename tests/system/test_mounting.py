@@ -40,7 +40,7 @@ from writers.mounting import (
     wait_until,
     wait_until_gone,
 )
-from writers.tools import require
+from writers.tools import IN_PRIVATE, PRIVATE_MOUNTS, require
 
 PAGE: Final = 4096
 FORMATS: Final = ("plain", "cso", "zso", "dax", "jiso")
@@ -1107,7 +1107,8 @@ def private_device(folder: Path, mode: str) -> tuple[str, ...]:
         'set -e; rm -f "$1/fuse"; mknod "$1/fuse" c 10 229; chmod "$2" "$1/fuse"; mount --bind "$1/fuse" /dev/fuse; '
         'shift 2; exec "$@"'
     )
-    return ("unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", str(folder), mode)
+    require(PRIVATE_MOUNTS)
+    return (*IN_PRIVATE, "sh", "-c", script, "sh", str(folder), mode)
 
 
 USER_SCENARIO: Final = """
@@ -1240,7 +1241,8 @@ def test_an_image_that_a_user_cannot_read_is_wrong_use(open_folder: Path) -> Non
 @as_root
 def test_a_machine_without_the_device_is_told_by_name(open_folder: Path) -> None:
     script = 'set -e; mount -t tmpfs tmpfs /dev; exec "$@"'
-    words = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh"]
+    require(PRIVATE_MOUNTS)
+    words = [*IN_PRIVATE, "sh", "-c", script, "sh"]
     done = subprocess.run(
         [*words, *command("mount", open_folder / "disc, a.iso", open_folder / "own")],
         stdin=subprocess.PIPE,

@@ -18,7 +18,7 @@ from typing import Final
 
 from isofs.mount.mounts import Mount, mount_at
 
-from .tools import require
+from .tools import TERMINAL, require
 from .trees import make_tree
 
 LIMIT: Final = 30.0
@@ -73,6 +73,7 @@ def fails(code: int, *args: str | bytes | Path, cwd: Path | None = None) -> str:
 
 def on_terminal(words: Sequence[str | bytes], *, out: bool = True, err: bool = True) -> tuple[int, bytes]:
     """Runs a command with stdout or stderr on a terminal. Its exit code and what the terminal showed."""
+    require(TERMINAL)
     master, slave = pty.openpty()
     try:
         termios.tcsetwinsize(slave, (24, 80))

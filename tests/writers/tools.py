@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,31 @@ _HINTS: Final = {
     "xorriso": "install xorriso",
     "genisoimage": "install genisoimage",
     "maxcso": "npm install @emmercm/maxcso-linux-x64, or set ISOFS_MAXCSO",
+    "a terminal": "the machine has no pseudo terminals",
+    "a mount namespace": "this user, or the root folder of this process, allows none",
     "/dev/fuse": "load the module fuse, or pass the device to the container",
 }
+
+
+TERMINAL: Final = "a terminal"
+PRIVATE_MOUNTS: Final = "a mount namespace"
+IN_PRIVATE: Final = ("unshare", "-m", "--propagation", "private")
+"""Runs what follows where its mounts are nobody else's business."""
+
+
+def _has_terminal() -> bool:
+    try:
+        for fd in os.openpty():
+            os.close(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _has_private_mounts() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*IN_PRIVATE, "true"], capture_output=True, check=False).returncode == 0
 
 
 def maxcso() -> str | None:
@@ -31,10 +55,14 @@ def maxcso() -> str | None:
 
 
 def find(tool: str) -> str | None:
-    """The path of a program (by name) or device (by path), or None."""
+    """The path of a program (by name) or device (by path), or None; the name itself for a faculty of the machine."""
     if tool == "maxcso":
         found = maxcso()
         return found if found and os.access(found, os.X_OK) else None
+    if tool == TERMINAL:
+        return tool if _has_terminal() else None
+    if tool == PRIVATE_MOUNTS:
+        return tool if _has_private_mounts() else None
     if tool.startswith("/"):
         return tool if os.access(tool, os.R_OK | os.W_OK) else None
     return shutil.which(tool)
