@@ -75,7 +75,7 @@ def check_mountpoint(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
-        if error.errno == errno.ENOTCONN:
+        if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
             raise MountFailed("a dead mount is here", f"run: isofs umount {path}", path=path) from None
         if error.errno == errno.EACCES:
             raise UsageError("permission denied", "choose a directory of your own", path=path) from None
