@@ -21,6 +21,7 @@ its text is one line: reason, then remedy. Anything else that escapes is a bug i
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 EXIT_OK: Final = 0
@@ -112,5 +113,10 @@ class StaleInode(IsofsError):
 class NotReady(Exception):
     """The answer is not in memory and the calling thread must not wait (`image.source.never_wait`).
 
-    Not an error: the question is to be asked again by a thread that may wait.
+    Not an error: the question is to be asked again, by a thread that may wait; or by the same one after another has
+    called `bring`, where there is one.
     """
+
+    def __init__(self, bring: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self.bring = bring

@@ -37,17 +37,26 @@ DISC_SIZE: Final = 1 << 42
 INDEX_PAGE: Final = 4096
 """Index entries fetched by one read."""
 
-INDEX_PAGES: Final = 64
-"""Pages of index entries kept; with `INDEX_PAGE` about 4 MiB for each map, whatever the image claims."""
+INDEX_PAGES: Final = 256
+"""Pages of index entries kept; with `INDEX_PAGE` 4 MiB for each map, whatever the image claims."""
 
 STORED_RUN: Final = 256 * KIB
 """Stored bytes of neighbouring blocks that are fetched by one read."""
+
+RUN_BLOCK_SIZE: Final = 256 * KIB
+"""Larger blocks are not decoded in runs: a few of them would be all of the cache."""
 
 CACHE_DEFAULT: Final = 32 * MIB
 """Decoded blocks that are kept when nothing else is asked for."""
 
 CACHE_LEAST: Final = 1 * MIB
 """The smallest cache that makes sense: one request of the kernel may ask for 1 MiB."""
+
+THREADS: Final = 64
+"""Workers at most."""
+
+READAHEAD: Final = 64 * MIB
+"""Bytes that the kernel may be told to read ahead: one request has 1 MiB at most."""
 
 DESCRIPTION: Final = 1 * MIB
 """Sheets (CUE, CCD, TOC, GDI) are text files below this size."""

@@ -39,7 +39,7 @@ def opened(args: Namespace) -> Iterator[tuple[Image, Volume, Options]]:
     from .output import warn
 
     options = parse_options(args.options)
-    with open_image(args.image, cache=options.cache) as image:
+    with open_image(args.image, cache=options.cache, threads=options.threads) as image:
         volume = open_volume(image, options.view)
 
         def report(finding: Finding) -> None:

@@ -13,7 +13,7 @@ from .. import limits
 from ..errors import ImageError, IsofsError
 from . import refusals
 from .blockmap import BlockMap
-from .cache import BlockCache
+from .cache import BlockCache, RunCache
 from .disc import Disc
 from .source import FileSource, Source
 
@@ -24,6 +24,9 @@ CONTAINERS: Final = (
     (b"JISO", "jiso"),
 )
 """Magic at byte 0, and the module that reads what follows."""
+
+_FOR_BLOCKS: Final = 4
+"""Of the cache a fourth is for blocks, the rest for runs."""
 
 
 class Image:
@@ -55,6 +58,8 @@ class Image:
 
     def close(self) -> None:
         """Closes the file. Reads fail from then on."""
+        if isinstance(self.disc, Disc) and self.disc.runs is not None:
+            self.disc.runs.close()
         self.file.close()
 
     def __enter__(self) -> Self:
@@ -64,10 +69,12 @@ class Image:
         self.close()
 
 
-def open_image(path: str, *, cache: int = limits.CACHE_DEFAULT) -> Image:
+def open_image(path: str, *, cache: int = limits.CACHE_DEFAULT, threads: int | None = None) -> Image:
     """Opens a disc image, plain or compressed, recognised by its content.
 
-    `cache`: bytes of decoded blocks to keep. Raises `NoImage` for what is no regular file or block device,
+    `cache`: bytes of decoded data to keep. `threads`: workers that decode ahead; None: by the number of cores.
+
+    Raises `NoImage` for what is no regular file or block device,
     `NotADisc` and `UnsupportedError` for other formats, `ImageError` for damage; each names the path.
     """
     file = FileSource(path)
@@ -77,11 +84,14 @@ def open_image(path: str, *, cache: int = limits.CACHE_DEFAULT) -> Image:
         if file.size < limits.SMALLEST_IMAGE:
             refusals.find_magic(file, refusals.MAGICS)  # a name says more than a size
             raise ImageError(f"too short for a disc image ({file.size} bytes; truncated?)", "copy the image again")
-        kept = BlockCache(cache)
         blocks = _block_map(file)
         if blocks is None:
-            return Image(file, file, kept, None, refusals.refuse(file))
-        disc = Disc(file, blocks, kept)
+            return Image(file, file, BlockCache(cache), None, refusals.refuse(file))
+        runs = None
+        if blocks.block_size <= limits.RUN_BLOCK_SIZE:
+            runs = RunCache(file, blocks, limit=cache - cache // _FOR_BLOCKS, threads=threads)
+        kept = BlockCache(cache if runs is None else cache // _FOR_BLOCKS)
+        disc = Disc(file, blocks, kept, runs)
         try:
             warnings = refusals.refuse(disc, tuple(magic for magic, _ in CONTAINERS))
         except ImageError as error:

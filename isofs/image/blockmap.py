@@ -1,12 +1,13 @@
 """Block maps: where each block of a compressed image lies and how it is stored.
 
 Every container of the kind "header, index, compressed blocks" becomes the same data: a block size, a disc size and,
-for each block, a row of position, stored length and kind. Rows come in columns, not objects, `limits.INDEX_PAGE`
-blocks at a time, so that an index of any size costs the same memory and mounting reads none of it.
+for each block, a row of position, stored length and kind. Rows come in columns, not objects, and are made of the index
+when they are asked for: an index of any size costs the same memory, and mounting reads next to none of it.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from array import array
 from collections import OrderedDict
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from .. import limits
+from ..errors import ImageError
+from .source import Source
 
 # How a block is stored. Codecs of these kinds are in `image.codecs`.
 PLAIN: Final = 0
@@ -73,11 +76,56 @@ def truncation(present: int, count: int) -> tuple[str, ...]:
     return (f"truncated: {present} of {count} blocks are present; the others read as errors",)
 
 
+class Index:
+    """An index in the file, `count` little-endian numbers from byte `at` on, fetched a page at a time.
+
+    `limits.INDEX_PAGES` pages are kept, so that an index of any size costs the same memory. `typecode` is that of
+    `array`: "I" for 32 bits, "Q" for 64. Any thread may ask.
+    """
+
+    def __init__(self, source: Source, at: int, typecode: str, count: int) -> None:
+        self._source = source
+        self._at = at
+        self._typecode = typecode
+        self._count = count
+        self._pages: OrderedDict[int, array[int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def entries(self, first: int, n: int) -> array[int]:
+        """`n` entries from `first` on. Raises `ImageError` where the file does not hold them."""
+        number, i = divmod(first, limits.INDEX_PAGE)
+        found = self._page(number)[i : i + n]
+        while len(found) < n:
+            number += 1
+            found += self._page(number)[: n - len(found)]
+        return found
+
+    def _page(self, number: int) -> array[int]:
+        with self._lock:
+            page = self._pages.get(number)
+            if page is not None:
+                self._pages.move_to_end(number)
+                return page
+        first = number * limits.INDEX_PAGE
+        page = array(self._typecode)
+        wanted = max(min(limits.INDEX_PAGE, self._count - first), 0) * page.itemsize
+        raw = self._source.pread(wanted, self._at + first * page.itemsize)
+        if not wanted or len(raw) != wanted:
+            raise ImageError("the file became shorter than its index")
+        page.frombytes(raw)
+        if sys.byteorder == "big":
+            page.byteswap()
+        with self._lock:
+            self._pages[number] = page
+            if len(self._pages) > limits.INDEX_PAGES:
+                self._pages.popitem(last=False)
+        return page
+
+
 class BlockMap:
     """Where each block of a disc lies.
 
-    `load(first, count)` gives the rows of the blocks `first` to `first + count`, reading index entries by `pread`;
-    it is asked for whole pages of `limits.INDEX_PAGE` blocks, of which `limits.INDEX_PAGES` are kept.
+    `load(first, count)` gives the rows of the blocks `first` to `first + count`.
     Block i holds the disc's bytes from `i * block_size` on: `block_size` of them, or what is left in the last one.
     """
 
@@ -105,8 +153,6 @@ class BlockMap:
         self.warnings = warnings
         """What a person should know about the image, a sentence each."""
         self._load = load
-        self._pages: OrderedDict[int, Rows] = OrderedDict()
-        self._lock = threading.Lock()
 
     def length(self, block: int) -> int:
         """Decoded bytes of a block."""
@@ -114,18 +160,15 @@ class BlockMap:
 
     def row(self, block: int) -> tuple[int, int, int]:
         """Position, stored bytes and kind of a block; (0, 0, BAD) for one that the index does not describe."""
-        if not 0 <= block < self.count:
-            return 0, 0, BAD
-        number, i = divmod(block, limits.INDEX_PAGE)
-        with self._lock:
-            page = self._pages.get(number)
-            if page is not None:
-                self._pages.move_to_end(number)
-        if page is None:
-            first = number * limits.INDEX_PAGE
-            page = self._load(first, min(limits.INDEX_PAGE, self.count - first))
-            with self._lock:
-                self._pages[number] = page
-                if len(self._pages) > limits.INDEX_PAGES:
-                    self._pages.popitem(last=False)
-        return page.positions[i], page.stored[i], page.kinds[i]
+        rows = self.rows(block, 1)
+        return rows.positions[0], rows.stored[0], rows.kinds[0]
+
+    def rows(self, first: int, n: int) -> Rows:
+        """The rows of `n` blocks from `first` on, as `row` gives them."""
+        described = range(max(first, 0), min(first + n, self.count))
+        rows = self._load(described.start, len(described)) if described else empty_rows()
+        for _ in range(n - len(described)):
+            place = len(rows.kinds) if first >= 0 else 0
+            for column, value in zip(rows, (0, 0, BAD), strict=True):
+                column.insert(place, value)
+        return rows

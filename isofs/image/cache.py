@@ -1,19 +1,47 @@
-"""Decoded blocks, kept while there is room."""
+"""What was decoded, kept while there is room: blocks, for records and whatever is read here and there, and runs of
+files that are read from end to end.
+
+A **run** is a stretch of a file of `RUN` bytes, beginning at a multiple of it in the file, so that a request of the
+kernel, which never crosses such a border when it reads ahead, is answered by one slice. A **slot** is room for a
+decoded run, and the blocks at both ends whole. While a file is read in a **streak**, the next runs are decoded ahead by
+workers (`decode.Slots`); what is not part of a streak is decoded exactly, and not kept: the kernel keeps it.
+
+The slot table belongs to one thread. A slot that was chosen for an answer is held until the slice is made: taking slots
+for the runs ahead could take it away and let it be filled with another run. After that nothing may be awaited before
+the kernel has the slice.
+"""
 
 from __future__ import annotations
 
+import mmap
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
-from ..errors import ImageError
+from .. import limits
+from ..errors import ImageError, NotReady
+from . import codecs
+from .blockmap import BlockMap, Rows
+from .codecs import Block
+from .decode import COLD, HELPED, WAITED, File, Slots, slots_for
+from .source import Extents, Stream, may_wait
 
 BOOKKEEPING: Final = 256
 """Bytes of memory for a block's key, its place in the order and its object header, about."""
 
-Block = bytes | ImageError
-"""What becomes of a block: its bytes, or why they cannot be had."""
+RUN: Final = 512 * limits.KIB
+"""Bytes of a run at most: quick codecs decode it in a millisecond."""
+
+_AHEAD: Final = 8
+"""Runs decoded ahead of a streak at most."""
+_STREAK: Final = 2
+"""Requests in a row that make a streak."""
+_LARGEST: Final = 1 * limits.MIB
+"""Bytes of a request at most."""
+_WORKERS: Final = 4
 
 
 class _Flight:
@@ -77,6 +105,16 @@ class BlockCache:
             self.hits += len(found)
         return found
 
+    def put(self, owner: int, blocks: Sequence[int], made: Sequence[Block]) -> list[bytes]:
+        """Keeps blocks that the caller has made, and gives them back.
+
+        Raises the `ImageError` of the first one that could not be made.
+        """
+        with self._lock:
+            self.misses += len(blocks)
+            self._keep(owner, dict(zip(blocks, made, strict=True)))
+        return [_bytes(block) for block in made]
+
     def get(self, owner: int, blocks: Sequence[int], make: Callable[[Sequence[int]], Sequence[Block]]) -> list[bytes]:
         """The blocks, made by `make` where they are missing.
 
@@ -106,13 +144,7 @@ class BlockCache:
         for block, other in others.items():
             other.done.wait()
             found[block] = other.made[owner, block]
-        result = []
-        for block in blocks:
-            data_or_error = found[block]
-            if isinstance(data_or_error, ImageError):
-                raise ImageError(data_or_error.reason, data_or_error.remedy)
-            result.append(data_or_error)
-        return result
+        return [_bytes(found[block]) for block in blocks]
 
     def _make(
         self, owner: int, blocks: list[int], make: Callable[[Sequence[int]], Sequence[Block]], flight: _Flight
@@ -131,10 +163,267 @@ class BlockCache:
                     del self._flights[owner, block]
                 for block, data in made.items():
                     flight.made[owner, block] = data
-                    if isinstance(data, bytes):
-                        self._blocks[owner, block] = data
-                        self.size += len(data) + BOOKKEEPING
-                while self.size > self.limit and len(self._blocks) > 1:
-                    _, dropped = self._blocks.popitem(last=False)
-                    self.size -= len(dropped) + BOOKKEEPING
+                self._keep(owner, made)
             flight.done.set()
+
+    def _keep(self, owner: int, made: dict[int, Block]) -> None:
+        for block, data in made.items():
+            if isinstance(data, bytes) and (owner, block) not in self._blocks:
+                self._blocks[owner, block] = data
+                self.size += len(data) + BOOKKEEPING
+        while self.size > self.limit and len(self._blocks) > 1:
+            _, dropped = self._blocks.popitem(last=False)
+            self.size -= len(dropped) + BOOKKEEPING
+
+
+def _bytes(block: Block) -> bytes:
+    if isinstance(block, ImageError):
+        raise ImageError(block.reason, block.remedy)
+    return block
+
+
+class RunCache:
+    """Decoded runs of the files of one disc, and the workers that decode ahead. For one thread.
+
+    `limit`: bytes for runs. `threads`: workers; None: by the number of cores.
+    """
+
+    def __init__(self, file: File, blocks: BlockMap, *, limit: int, threads: int | None = None) -> None:
+        self.blocks = blocks
+        slots = slots_for(blocks.kinds)
+        self.run = RUN if slots is not Slots else _run_in_python(blocks.kinds)
+        """Bytes of a run."""
+        self.counts = Counts()
+        rows = self.run // blocks.block_size + 2
+        scratch_rows = _LARGEST // blocks.block_size + 2
+        self._slot_size = rows * blocks.block_size
+        self._scratch = count = max(limit // self._slot_size, 2)
+        scratch_size = scratch_rows * blocks.block_size
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+        self._arena = mmap.mmap(-1, count * self._slot_size + scratch_size, flags=flags)
+        self._view = memoryview(self._arena)
+        self._slots = slots(
+            file,
+            self._arena,
+            count,
+            self._slot_size,
+            scratch_size,
+            rows,
+            scratch_rows,
+            default_workers() if threads is None else threads,
+        )
+        self._free = list(reversed(range(count)))
+        self._table: OrderedDict[tuple[int, int], int] = OrderedDict()  # run -> slot; the first is taken first
+        self._generations = [0] * (count + 1)
+        self._unused = bytearray(count)  # slots that were read ahead and not used yet
+        self._at_hand = range(0)  # blocks in the scratch slot
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._slots.stop()
+
+    def exact(self, start: int, end: int) -> memoryview | None:
+        """Bytes of the disc, at most `_LARGEST`, decoded here and now. None where they need blocks that are bad."""
+        block_size = self.blocks.block_size
+        first, last = start // block_size, (end - 1) // block_size
+        scratch, at_hand = self._scratch, self._at_hand
+        if first not in at_hand or last not in at_hand:
+            self._at_hand = range(0)
+            self._load(scratch, first, last)
+            if self._slots.help(scratch, may_wait()) == COLD:
+                raise NotReady
+            self.counts.exact += 1
+            self._at_hand = at_hand = range(first, last + 1)
+        return self._slice(scratch, at_hand.start, start, end)
+
+    def find(self, start: int, end: int, held: int = -1) -> int | None:
+        """The slot for a run, loaded; None if there is no room."""
+        run = start, end
+        slot = self._table.get(run)
+        if slot is not None:
+            self._table.move_to_end(run)
+            return slot
+        block_size = self.blocks.block_size
+        rows = self._rows(start // block_size, (end - 1) // block_size)
+        if self._free:
+            slot = self._free.pop()
+        else:
+            old = next((old for old, its in self._table.items() if its != held and self._slots.drop(its)), None)
+            if old is None:
+                return None
+            slot = self._table.pop(old)
+            self.counts.evictions += 1
+            if self._unused[slot]:
+                self._unused[slot] = False
+                self.counts.wasted += 1
+        self._load(slot, start // block_size, (end - 1) // block_size, rows)
+        self._table[run] = slot
+        return slot
+
+    def answer(self, slot: int, base: int, start: int, end: int) -> memoryview | None:
+        """Bytes of the disc out of a slot whose run begins at `base`. None where they need blocks that are bad.
+
+        Raises `NotReady` when storage must be waited for.
+        """
+        outcome = self._slots.help(slot, may_wait())
+        if outcome == COLD:
+            if self._slots.queue(slot, first=True):
+                raise NotReady(partial(self._slots.wait, slot, self._generations[slot]))
+            raise NotReady
+        if outcome == HELPED:
+            self.counts.helped += 1
+        elif outcome == WAITED:
+            self.counts.waited += 1
+        else:
+            self.counts.ready += 1
+        if self._unused[slot]:
+            self._unused[slot] = False
+            self.counts.used += 1
+        return self._slice(slot, base // self.blocks.block_size, start, end)
+
+    def ahead(self, start: int, end: int, held: int) -> bool:
+        """Lets workers decode a run, if there is room. False when there is no use in asking for more."""
+        if (start, end) in self._table:
+            return True
+        try:
+            slot = self.find(start, end, held)
+        except (NotReady, ImageError):
+            return False
+        if slot is None or not self._slots.queue(slot, first=False):
+            return False
+        self._unused[slot] = True
+        self.counts.ahead += 1
+        return True
+
+    def consumed(self, start: int, end: int) -> None:
+        """A run was read to its end: the kernel keeps it, and its slot may be the next one that is taken."""
+        self._table.move_to_end((start, end), last=False)
+
+    def _load(self, slot: int, first: int, last: int, rows: Rows | None = None) -> None:
+        block_size = self.blocks.block_size
+        total = min((last + 1) * block_size, self.blocks.disc_size) - first * block_size
+        self._generations[slot] = self._slots.load(slot, rows or self._rows(first, last), block_size, total)
+
+    def _rows(self, first: int, last: int) -> Rows:
+        return self.blocks.rows(first, last - first + 1)
+
+    def _slice(self, slot: int, first: int, start: int, end: int) -> memoryview | None:
+        block_size = self.blocks.block_size
+        base = first * block_size
+        if self._slots.bad(slot, (start - base) // block_size, (end - 1 - base) // block_size + 1):
+            return None
+        at = slot * self._slot_size - base
+        return self._view[at + start : at + end]
+
+
+class Counts:
+    """What became of the requests to a `RunCache`."""
+
+    ready = 0
+    """Answered from a run that was there."""
+    helped = 0
+    """The run had to be decoded."""
+    waited = 0
+    """A worker was decoding the run."""
+    exact = 0
+    """Decoded exactly, no part of a streak."""
+    ahead = 0
+    """Runs that were decoded ahead,"""
+    used = 0
+    """of these read,"""
+    wasted = 0
+    """and thrown away unread."""
+    evictions = 0
+    """Runs that made room for others."""
+
+
+def _run_in_python(kinds: frozenset[int]) -> int:
+    """Bytes, a power of two, that take a millisecond or so."""
+    quick = min((1000 * codecs.SPEED[kind] for kind in kinds), default=RUN)
+    return int(min(RUN, 1 << quick.bit_length() - 1))
+
+
+def default_workers() -> int:
+    """One for each core but four at most; none where there is one core only."""
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, _WORKERS) if cores > 1 else 0
+
+
+class RunStream(Stream):
+    """A file that lies in one piece on a compressed disc, from byte `position` of it on."""
+
+    def __init__(self, extents: Extents, position: int, runs: RunCache) -> None:
+        super().__init__(extents)
+        self._position = position
+        self._runs = runs
+        self._expected = 0
+        self._streak = 0
+        self._reached = 0
+
+    def view(self, n: int, offset: int) -> memoryview | bytes:
+        """See `Stream.view`. At most 1 MiB at a time."""
+        n = min(n, self.size - offset, _LARGEST)
+        if n <= 0 or offset < 0:
+            return b""
+        end = offset + n
+        length = self._runs.run
+        if offset == self._expected:
+            self._streak += 1
+            self._expected = end
+        elif abs(offset - self._expected) < 2 * length:  # requests of one reader overtake each other
+            self._expected = max(end, self._expected)
+        else:
+            self._streak = self._reached = 0
+            self._expected = end
+        if self._streak <= _STREAK:
+            found = self._runs.exact(self._position + offset, self._position + end)
+        elif offset // length == (end - 1) // length:
+            found = self._part(offset, end)
+        else:
+            return self._joined(offset, end)
+        return self.source.pread(n, offset) if found is None else found
+
+    def pread(self, n: int, offset: int) -> bytes:
+        """See `Source.pread`."""
+        n = min(n, self.size - offset)
+        pieces = []
+        while n > 0:
+            piece = bytes(self.view(n, offset))
+            pieces.append(piece)
+            n -= len(piece)
+            offset += len(piece)
+        return b"".join(pieces)
+
+    def _part(self, offset: int, end: int) -> memoryview | None:
+        """Bytes that lie in one run."""
+        runs, position = self._runs, self._position
+        number = offset // runs.run
+        start = number * runs.run
+        stop = min(start + runs.run, self.size)
+        slot = runs.find(position + start, position + stop)
+        if slot is None:
+            return runs.exact(position + offset, position + end)
+        self._look_ahead(number, slot)
+        found = runs.answer(slot, position + start, position + offset, position + end)
+        if end == stop:
+            runs.consumed(position + start, position + stop)
+        return found
+
+    def _joined(self, offset: int, end: int) -> bytes:
+        """Bytes of several runs."""
+        pieces = []
+        while offset < end:
+            part = min(end, (offset // self._runs.run + 1) * self._runs.run)
+            found = self._part(offset, part)
+            pieces.append(bytes(self.source.pread(part - offset, offset) if found is None else found))
+            offset = part
+        return b"".join(pieces)
+
+    def _look_ahead(self, number: int, held: int) -> None:
+        runs = self._runs
+        last = min(number + min(self._streak, _AHEAD), (self.size - 1) // runs.run)
+        for ahead in range(max(number, self._reached) + 1, last + 1):
+            start = self._position + ahead * runs.run
+            if not runs.ahead(start, min(start + runs.run, self._position + self.size), held):
+                break
+            self._reached = ahead

@@ -46,7 +46,8 @@ from typing import Final, NamedTuple
 
 from .. import limits
 from ..errors import ImageError, NotADisc, UnsupportedError
-from .blockmap import BAD, DEFLATE, LZ4, PLAIN, BlockMap, Rows, empty_rows, truncation
+from .blockmap import BAD, DEFLATE, LZ4, PLAIN, BlockMap, Index, Rows, empty_rows, truncation
+from .decode import indexed_rows
 from .source import Source
 
 HEADER: Final = struct.Struct("<4sIQIBB2x")
@@ -159,9 +160,16 @@ def indexed_map(
     file_size = source.size
     most = block_size + block_size // 8 + 64 + (1 << shift)
 
+    index = Index(source, INDEX_AT, "I", count + 1)
+    usual = bytes(kind_of(flagged, stored, block_size) for stored in (1, block_size) for flagged in (0, FLAG))
+
     def load(first: int, n: int) -> Rows:
-        entries = _entries(source, max(first - 1, 0), first + n + 1 - max(first - 1, 0))
+        entries = index.entries(max(first - 1, 0), first + n + 1 - max(first - 1, 0))
         before = (entries.pop(0) & ~FLAG) << shift if first else 0
+        if first + n < count:
+            found = indexed_rows(entries, shift, before, INDEX_AT, most, block_size, usual)
+            if found is not None:
+                return found
         rows = empty_rows()
         position = (entries[0] & ~FLAG) << shift
         for i in range(n):

@@ -23,14 +23,12 @@ the block header; one stored in exactly the block size is plain.
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 from bisect import bisect_right
 from typing import Final
 
 from .. import limits
 from ..errors import ImageError, UnsupportedError
-from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Rows, empty_rows, truncation
+from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Index, Rows, empty_rows, truncation
 from .source import Source
 
 HEADER: Final = struct.Struct("<4s2xHBxBxI16s16x")
@@ -59,14 +57,10 @@ def open_map(source: Source) -> BlockMap:
     skip = _BLOCK_HEADER if block_headers == 1 else 0
     most = block_size + block_size // 8 + 64
 
+    index = Index(source, INDEX_AT, "I", count + 1)
+
     def load(first: int, n: int) -> Rows:
-        start = max(first - 1, 0)
-        raw = source.pread(4 * (first + n + 1 - start), INDEX_AT + 4 * start)
-        entries = array("I", raw[: len(raw) & ~3])
-        if len(entries) != first + n + 1 - start:
-            raise ImageError("the file became shorter than its index")
-        if sys.byteorder == "big":
-            entries.byteswap()
+        entries = index.entries(max(first - 1, 0), first + n + 1 - max(first - 1, 0))
         before = entries.pop(0) if first else 0
         rows = empty_rows()
         for i in range(n):

@@ -1,8 +1,12 @@
 """FUSE requests -> questions to the volume.
 
-Everything here runs in the serving thread, which never waits for storage or a decoder: a question is asked, and if it
-would have to wait (`NotReady`) it is asked again by a worker thread, while other requests are served. Volumes are pure,
-so asking twice is safe. Only errors with an errno leave a handler: nothing that an image holds can end the mount.
+Everything here runs in the serving thread, which never waits for storage: a question is asked, and if it would have to
+wait (`NotReady`) a worker thread brings what is missing, or asks in its place, while other requests are served. Volumes
+are pure, so asking twice is safe. Only errors with an errno leave a handler: nothing that an image holds can end the
+mount.
+
+What `read` gives may be a slice of memory that the next request uses again. pyfuse3 hands it to the kernel without
+awaiting anything, so **after a slice is made nothing may be awaited here**.
 """
 
 from __future__ import annotations
@@ -12,8 +16,10 @@ import functools
 import logging
 import os
 import stat
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
+from time import monotonic_ns
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import pyfuse3
@@ -22,8 +28,10 @@ from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, R
 
 from .. import limits
 from ..errors import IsofsError, NotReady
-from ..image.source import Source
+from ..image.source import Stream, open_stream
 from ..volume.tree import Attributes, Entry, Volume, attributes_of
+from .counters import Counters
+from .waiting import Waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +40,8 @@ _FOREVER: Final = 86_400.0
 """Seconds that the kernel keeps names and attributes: a disc does not change."""
 _BATCH: Final = 256
 """Entries whose attributes are fetched together when a directory is listed; one request takes about 200."""
+_ANSWERS: Final = 16_384
+"""Entries whose attributes are kept as pyfuse3 takes them, some 300 bytes each, for the next listing."""
 _READERS: Final = 16
 """Threads that may wait for the data of files at a time."""
 _FINDERS: Final = 4
@@ -44,9 +54,11 @@ Handler = Callable[Concatenate["Operations", P], Coroutine[Any, Any, T]]
 
 def answering(handler: Handler[P, T]) -> Handler[P, T]:
     """Turns our errors into errno; anything unexpected is logged and answered with EIO."""
+    name = handler.__name__
 
     @functools.wraps(handler)
     async def answer(operations: Operations, *args: P.args, **kwargs: P.kwargs) -> T:
+        start = monotonic_ns()
         try:
             return await handler(operations, *args, **kwargs)
         except FUSEError:
@@ -62,6 +74,8 @@ def answering(handler: Handler[P, T]) -> Handler[P, T]:
         except Exception:
             log.exception("a bug in isofs: please report it")
             raise FUSEError(errno.EIO) from None
+        finally:
+            operations.counters.latencies[name][(monotonic_ns() - start).bit_length()] += 1
 
     return cast(Handler[P, T], answer)
 
@@ -73,15 +87,19 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, volume: Volume, ready: Callable[[], None]) -> None:
+    def __init__(self, volume: Volume, ready: Callable[[], None], waiting: Waiting | None = None) -> None:
         super().__init__()
+        self.counters = Counters()
         self._volume = volume
         self._ready = ready
+        self._waiting = waiting or Waiting()
         self._readers = trio.CapacityLimiter(_READERS)
         self._finders = trio.CapacityLimiter(_FINDERS)
         self._handles = count(1)
-        self._files: dict[FileHandleT, Source] = {}
+        self._files: dict[FileHandleT, Stream] = {}
         self._directories: dict[FileHandleT, tuple[int, Sequence[Entry]]] = {}
+        self._answers: OrderedDict[tuple[int, int], list[EntryAttributes]] = OrderedDict()
+        self._answers_kept = 0
         self._said: set[str] = set()
         self._absent = EntryAttributes()
         self._absent.st_ino = 0
@@ -102,7 +120,20 @@ class Operations(pyfuse3.Operations):
         try:
             return question()
         except NotReady:
-            return await trio.to_thread.run_sync(question, limiter=workers, abandon_on_cancel=True)
+            return await self._elsewhere(workers, question)
+
+    async def _elsewhere(self, workers: trio.CapacityLimiter, question: Callable[[], T]) -> T:
+        """Asks by a thread that may wait; meanwhile another task takes requests."""
+
+        def asked() -> T:
+            try:
+                return question()
+            finally:
+                self._waiting.tell()
+
+        self._waiting.handover()
+        self.counters.elsewhere += 1
+        return await trio.to_thread.run_sync(asked, limiter=workers, abandon_on_cancel=True)
 
     # --- names and attributes ---------------------------------------------------------------------------------------
 
@@ -163,14 +194,30 @@ class Operations(pyfuse3.Operations):
             answer = _entry(await self._ask(about, inode))
             if not pyfuse3.readdir_reply(token, b"." * (place + 1), answer, place + 1):
                 return
-        first = max(start_id - 2, 0)
-        while first < len(entries):
-            batch = entries[first : first + _BATCH]
-            for entry, attributes in zip(batch, await self._ask(self._attributes_of_all, batch), strict=True):
-                first += 1
-                answer = _unknown(entry.inode) if attributes is None else _entry(attributes)
-                if not pyfuse3.readdir_reply(token, entry.name, answer, first + 2):
+        place = max(start_id - 2, 0)
+        while place < len(entries):
+            number, within = divmod(place, _BATCH)
+            answers = self._answers.get((inode, number)) or await self._answer_all(inode, entries, number)
+            for answer in answers[within:]:
+                place += 1
+                if not pyfuse3.readdir_reply(token, entries[place - 1].name, answer, place + 2):
                     return
+
+    async def _answer_all(self, inode: int, entries: Sequence[Entry], number: int) -> list[EntryAttributes]:
+        """The answers for one batch of a directory's entries, which are kept for the next listing."""
+        batch = entries[number * _BATCH : (number + 1) * _BATCH]
+        found = await self._ask(self._attributes_of_all, batch)
+        answers = [
+            _unknown(entry.inode) if attributes is None else _entry(attributes)
+            for entry, attributes in zip(batch, found, strict=True)
+        ]
+        if None not in found and len(entries) <= _ANSWERS:
+            if (inode, number) not in self._answers:
+                self._answers_kept += len(answers)
+            self._answers[inode, number] = answers
+            while self._answers_kept > _ANSWERS:
+                self._answers_kept -= len(self._answers.popitem(last=False)[1])
+        return answers
 
     def _attributes_of_parent(self, inode: int) -> Attributes:
         return self._volume.attributes(self._volume.parent(inode))
@@ -200,18 +247,35 @@ class Operations(pyfuse3.Operations):
             raise FUSEError(errno.EROFS)
         data = await self._by(self._readers, functools.partial(self._volume.data, inode))
         handle = next(self._handles)
-        self._files[handle] = data
+        self._files[handle] = open_stream(data)
         return FileInfo(fh=handle, keep_cache=True)
 
     @answering
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Bytes of an open file; fewer than asked for only at its end."""
-        return await self._by(self._readers, functools.partial(self._files[fh].pread, size, off))
+        stream = self._files[fh]
+        try:
+            found = stream.view(size, off)
+        except NotReady as missing:
+            found = await self._read_later(stream, size, off, missing)
+        self.counters.bytes += len(found)
+        return cast(bytes, found)
+
+    async def _read_later(self, stream: Stream, size: int, off: int, missing: NotReady) -> memoryview | bytes:
+        if missing.bring is not None:
+            await self._elsewhere(self._readers, missing.bring)
+            try:
+                return stream.view(size, off)
+            except NotReady:  # gone again, or there is more that is missing
+                pass
+        return await self._elsewhere(self._readers, functools.partial(stream.source.pread, size, off))
 
     @answering
     async def release(self, fh: FileHandleT) -> None:
         """The last holder has closed the file."""
-        self._files.pop(fh, None)
+        stream = self._files.pop(fh, None)
+        if stream is not None:
+            stream.close()
 
     # --- changes ----------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,13 @@ class Options(NamedTuple):
 
     view: View = View()
     cache: int = limits.CACHE_DEFAULT
-    """Bytes of decoded blocks to keep."""
+    """Bytes of decoded data to keep."""
+    threads: int | None = None
+    """Workers that decode ahead; None: by the number of cores."""
+    readahead: int | None = None
+    """Bytes that the kernel reads ahead; None: as many as it likes."""
+    spin: bool = True
+    """Whether the next request is waited for awake, for a moment."""
     allow_other: bool | None = None
     """Whether other users may use the mount; None: as root yes, else no."""
     libfuse: tuple[str, ...] = ()
@@ -50,10 +56,27 @@ def _size(name: str, text: str) -> int:
     match = _SIZE.fullmatch(text)
     if not match:
         raise UsageError(f"option {name}={text}: not a size", f"write {name}=64M, for example")
-    size = int(match[1]) * _UNITS[match[2].upper()]
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def _cache(name: str, text: str) -> int:
+    size = _size(name, text)
     if size < limits.CACHE_LEAST:
         raise UsageError(f"option {name}={text}: too small", f"write at least {name}={limits.CACHE_LEAST >> 20}M")
     return size
+
+
+def _readahead(name: str, text: str) -> int:
+    size = _size(name, text)
+    if not limits.KIB <= size <= limits.READAHEAD:
+        raise UsageError(f"option {name}={text}: not from 1K to {limits.READAHEAD >> 20}M", f"write {name}=1M")
+    return size
+
+
+def _threads(name: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) > limits.THREADS:
+        raise UsageError(f"option {name}={text}: not a number from 0 to {limits.THREADS}", f"write {name}=2")
+    return int(text)
 
 
 def _mode(name: str, text: str) -> int:
@@ -128,7 +151,10 @@ OPTIONS: Final = (
         "find names in any case, or as they are listed only",
         parse=_choice(relaxed="", strict=""),
     ),
-    Option("cache", "SIZE", "32M", "memory for decoded blocks", "mount", _size),
+    Option("cache", "SIZE", "32M", "memory for decoded data of compressed images", "mount", _cache),
+    Option("threads", "N", "one for each core, at most 4", "threads that decode ahead; 0: none", "mount", _threads),
+    Option("readahead", "SIZE", "the kernel's, 128K", "how far the kernel reads ahead; for root", "mount", _readahead),
+    Option("nospin", "", "off", "sleep at once when there is no request, instead of 40 microseconds later", "mount"),
     Option("allow_other", "", "on for root, off for users", "other users may use the mount", "mount"),
     Option("noexec", "", "off", "programs on the disc cannot be run", "libfuse"),
     *(
@@ -199,8 +225,8 @@ def parse_options(texts: Iterable[str]) -> Options:
         elif option.kind != "dropped":
             found[name] = option.parse(name, text) if option.parse else True
     umask = found.pop("umask", 0)
-    cache = found.pop("cache", limits.CACHE_DEFAULT)
-    allow_other = found.pop("allow_other", None)
+    ours = {name: found.pop(name) for name in ("cache", "threads", "readahead", "allow_other") if name in found}
+    spin = not found.pop("nospin", False)
     found["fmask"] = found.get("fmask", umask)
     found["dmask"] = found.get("dmask", umask)
-    return Options(View(**found), cache, allow_other, tuple(libfuse))
+    return Options(View(**found), spin=spin, libfuse=tuple(libfuse), **ours)

@@ -38,6 +38,7 @@ from ..volume.tree import Finding, Volume
 from .mounts import FILE_SYSTEM, Mount, mount_at, source_of, unmount
 from .operations import Operations
 from .options import Options
+from .waiting import Waiting, worthwhile
 
 _M_ARENA_MAX: Final = -8
 _ANSWER_WITHIN: Final = 60
@@ -231,10 +232,13 @@ def _serve(
     *,
     debug: bool,
 ) -> None:
-    operations = Operations(volume, ready)
+    waiting = Waiting()
+    operations = Operations(volume, ready, waiting)
     # From here to the receiver of `_end_on_signal` a signal would leave a dead mount.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     _init(operations, mountpoint, _libfuse_options(image, options, debug=debug))
+    if options.spin and worthwhile() and not waiting.install():
+        log.info("another pyfuse3 than those we know: waiting as it does")
     own = mount_at(mountpoint)
     try:
         mounted()

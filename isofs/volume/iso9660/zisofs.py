@@ -20,13 +20,12 @@ else the file reads as an error: what is stored there is not what the disc's aut
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from typing import Final
 
 from ... import limits
 from ...errors import ImageError, UnsupportedError
-from ...image.blockmap import BAD, BZIP2, LZ4, XZ, ZERO, ZLIB, ZSTD, BlockMap, Rows, empty_rows
+from ...image.blockmap import BAD, BZIP2, LZ4, XZ, ZERO, ZLIB, ZSTD, BlockMap, Index, Rows, empty_rows
 from ...image.cache import BlockCache
 from ...image.disc import Disc
 from ...image.source import Extents, Source
@@ -76,10 +75,10 @@ def open_zisofs(stored: Extents, mark: Zisofs, cache: BlockCache) -> Source:
     data_at = header_size + width * (count + 1)
     most = block_size + block_size // 8 + 64
 
+    index = Index(stored, header_size, pointer, count + 1)
+
     def load(first: int, n: int) -> Rows:
-        pointers = array(pointer, stored.pread(width * (n + 1), header_size + width * first))
-        if sys.byteorder == "big":
-            pointers.byteswap()
+        pointers = index.entries(first, n + 1)
         rows = empty_rows()
         for i in range(n):
             start, end = pointers[i], pointers[i + 1]

@@ -1,0 +1,185 @@
+"""How the serving thread waits for requests: quickly, before it waits in trio.
+
+trio's way to wait for the next request takes five system calls and two or three turns of its scheduler, and an idle
+core takes its time to wake up. While requests come one after another this is most of what they cost. So pyfuse3 gets
+another lock and another `wait_readable` than trio's, through the name `trio` of its module, which its own support of
+asyncio replaces too:
+
+- The lock is taken without a turn of the scheduler when it is free, and wakes nobody when it is released: the task that
+  got a request comes back for the next one itself. Another task is woken by a handler that is about to suspend
+  (`handover`).
+- The wait asks whether a request is there (`poll`), goes on asking for `_SPIN` microseconds, sleeps in `poll` for
+  `_SLEEP` milliseconds, and only then waits in trio. An idle mount waits in trio and costs nothing.
+
+At the unmount the FUSE device reports an error and the task that waits for it ends. From then on the lock wakes
+everybody, or the tasks that are parked there would keep the process for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+import pyfuse3
+import trio
+
+from ..image.decode import compiled
+
+_SPIN: Final = 40
+"""Microseconds; more gained nothing."""
+_SLEEP: Final = 2
+"""Milliseconds."""
+_TURN: Final = 64
+"""Requests after which all other tasks get their turn."""
+
+REQUEST, EVENT, CLOSING = 1, 2, 4
+"""What `poll` tells: a request is there, another thread has something for us, the device is of no more use."""
+
+Poll = Callable[[int, int, int, int], int]
+
+
+def poll(fd: int, event: int, _spin: int, sleep: int) -> int:
+    """Waits for the FUSE device `fd` or the eventfd `event`, some microseconds awake and `sleep` milliseconds asleep.
+
+    Gives bits of `REQUEST`, `EVENT` and `CLOSING`, 0 for none. This is the one in Python: it does not spin.
+    """
+    poller = _poller(fd, event)
+    found = poller.poll(0) or poller.poll(sleep)
+    told = 0
+    for number, events in found:
+        if number == event:
+            told |= EVENT
+        else:
+            told |= (REQUEST if events & select.POLLIN else 0) | (CLOSING if events & ~select.POLLIN else 0)
+    return told
+
+
+@lru_cache(maxsize=1)
+def _poller(fd: int, event: int) -> select.poll:
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    poller.register(event, select.POLLIN)
+    return poller
+
+
+class _Lock:
+    """See the module. As much of `trio.Lock` as `async with` takes."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._parked: deque[trio.lowlevel.Task] = deque()
+        self._held = False
+        self._closing = False
+        waiting.lock = self
+
+    async def __aenter__(self) -> None:
+        while self._held and not self._closing:
+            task = trio.lowlevel.current_task()
+            self._parked.append(task)
+
+            def abort(_: object, task: trio.lowlevel.Task = task) -> trio.lowlevel.Abort:
+                self._parked.remove(task)
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        self._held = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._held = False
+        if self._closing:
+            self.close()
+
+    def handover(self) -> None:
+        """Wakes a task that waits for the lock, if it is free."""
+        if self._parked and not self._held:
+            trio.lowlevel.reschedule(self._parked.popleft())
+
+    def close(self) -> None:
+        """From now on nobody waits."""
+        self._closing = True
+        while self._parked:
+            trio.lowlevel.reschedule(self._parked.popleft())
+
+
+class Waiting:
+    """The wait of one mount. Without `install` everything is trio's, and `handover` and `tell` do nothing."""
+
+    def __init__(self) -> None:
+        self.lock: _Lock | None = None
+        self._event = -1
+        self._in_a_row = 0
+        self._poll: Poll = poll if compiled is None else compiled.poll
+
+    def install(self) -> bool:
+        """Takes the place of trio in pyfuse3. False where it is not the pyfuse3 that we know; then nothing is changed.
+
+        To be called after `pyfuse3.init` and before `pyfuse3.main`.
+        """
+        if getattr(pyfuse3, "trio", None) is not trio or not hasattr(trio.lowlevel, "wait_readable"):
+            return False
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        pyfuse3.trio = _Seam(self)  # type: ignore[attr-defined]
+        return True
+
+    def handover(self) -> None:
+        """To be called by a handler before it suspends: another task takes the next request."""
+        if self.lock is not None:
+            self.lock.handover()
+
+    def tell(self) -> None:
+        """To be called by another thread that has something for the serving thread: it looks at once."""
+        if self._event >= 0:
+            os.eventfd_write(self._event, 1)
+
+    async def wait_readable(self, fd: int) -> None:
+        """In place of `trio.lowlevel.wait_readable`."""
+        assert self.lock is not None
+        told = self._poll(fd, self._event, _SPIN, _SLEEP)
+        if told == REQUEST:
+            self._in_a_row += 1
+            if not self._in_a_row % _TURN:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        if told & CLOSING:
+            self.lock.close()
+            return
+        if told & EVENT:
+            os.eventfd_read(self._event)
+        if not told & REQUEST:
+            await trio.lowlevel.wait_readable(fd)
+            if self._poll(fd, self._event, 0, 0) & CLOSING:
+                self.lock.close()
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+class _Seam:
+    """What pyfuse3 takes for trio."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
+        self.lowlevel = _Lowlevel(waiting)
+
+    def Lock(self) -> _Lock:  # noqa: N802 - trio's name
+        return _Lock(self._waiting)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(trio, name)
+
+
+class _Lowlevel:
+    """What pyfuse3 takes for `trio.lowlevel`."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.wait_readable = waiting.wait_readable
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(trio.lowlevel, name)
+
+
+def worthwhile() -> bool:
+    """Whether there is a core to spare: the one that asks would keep the only one from whoever it waits for."""
+    return len(os.sched_getaffinity(0)) > 1
