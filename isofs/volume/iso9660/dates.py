@@ -41,11 +41,12 @@ def long_time(stamp: bytes) -> int | None:
 def _nanoseconds(
     year: int, month: int, day: int, hour: int, minute: int, second: int, hundredths: int, zone: int
 ) -> int | None:
-    if not 1 <= month <= 12 or not 1 <= day <= _days_in(year, month) or hour > 23 or minute > 59 or second > 60:
+    days = _days_since_1970(year, month, day)
+    if days is None or hour > 23 or minute > 59 or second > 60:
         return None
     signed = zone - 256 if zone > 127 else zone
     minutes = hour * 60 + minute - (15 * signed if signed in _ZONES else 0)
-    seconds = (_days_since_1970(year, month, day) * 1440 + minutes) * 60 + min(second, 59)
+    seconds = (days * 1440 + minutes) * 60 + (second if second < 60 else 59)
     return seconds * _NANO + hundredths * 10_000_000
 
 
@@ -54,8 +55,14 @@ def _days_in(year: int, month: int) -> int:
     return _DAYS[month - 1] + leap
 
 
-def _days_since_1970(year: int, month: int, day: int) -> int:
-    """Days in the Gregorian calendar, the year taken to begin in March so that the leap day comes last."""
+@lru_cache(maxsize=1024)
+def _days_since_1970(year: int, month: int, day: int) -> int | None:
+    """Days in the Gregorian calendar, the year taken to begin in March so that the leap day comes last.
+
+    None for a day that it does not have.
+    """
+    if not 1 <= month <= 12 or not 1 <= day <= _days_in(year, month):
+        return None
     if month <= 2:
         year -= 1
         month += 12

@@ -23,7 +23,7 @@ agreement of the both-endian numbers, or with the next sector.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 _HEAD: Final = struct.Struct("<BBI4xI4x7sBBBH2xB")
@@ -92,17 +92,25 @@ class Damaged(Protocol):
         ...
 
 
-def walk_records(data: bytes, position: int, block_size: int, damaged: Damaged) -> Iterator[Record]:
+def walk_records(
+    data: bytes, position: int, block_size: int, damaged: Damaged, ahead: Callable[[int], int] | None = None
+) -> Iterator[Record]:
     """The sound records of a directory whose bytes are `data`, from byte `position` of the disc on.
 
-    `damaged` is told what is passed over. A record does not cross the end of its
-    sector; with logical blocks below 2048 bytes writers disagree where sectors begin, so only the end of the
-    directory counts, and a length of 0 leads to the next block.
+    `damaged` is told what is passed over. `ahead` is asked at each place in `data` where a record may begin, whether
+    it has read the records from there on, and gives the place behind them: the walk does without these. A record does
+    not cross the end of its sector; with logical blocks below 2048 bytes writers disagree where sectors begin, so only
+    the end of the directory counts, and a length of 0 leads to the next block.
     """
     at, size = 0, len(data)
     agreeing = True  # writers that get the big-endian halves wrong do so everywhere: said once
     barren = 0  # up to here no record certainly begins
     while at < size:
+        if ahead is not None:
+            reached = ahead(at)
+            if reached > at:
+                at = reached
+                continue
         if not data[at]:
             rest = block_size - (position + at) % block_size
             if data[at : at + rest].strip(b"\0"):

@@ -9,7 +9,8 @@
 - the root is 1 outside.
 
 **A directory is parsed once, whole, into one table** that listing and lookup share, so they agree on names,
-duplicates and what is hidden. Tables are kept in a cache bounded by their estimated size.
+duplicates and what is hidden. Tables are kept in a cache bounded by their estimated size, and as long as somebody holds
+the entries. Usual records are read by compiled code, where that is installed.
 
 What damage does: a record that is not sound, a directory at no possible place, a relocation that leads nowhere and a
 directory that is its own ancestor cost their own name; system use entries that are cut off or lead nowhere count as
@@ -22,8 +23,10 @@ from __future__ import annotations
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import cache, partial
 from typing import Final
+from weakref import WeakValueDictionary
 
 from ... import limits
 from ...errors import ImageError, NotReady, StaleInode, UnsupportedError
@@ -48,6 +51,11 @@ from .records import (
 from .rockridge import RockRidge
 from .zisofs import open_zisofs
 
+try:
+    from ._records import read_usual as read_usual
+except ImportError:  # not compiled: the code below reads every record
+    read_usual = None  # type: ignore[assignment]
+
 _LINK: Final = 1 << 63
 _LINK_BLOCKS: Final = 1 << 31
 _DEFAULT_MODE: Final = 0o555
@@ -61,36 +69,34 @@ _CHAIN_READS: Final = (SECTOR, 64 * limits.KIB, limits.MIB, 16 * limits.MIB)
 """Bytes read at a time to find all sections of a file: nearly always the first is enough."""
 
 
-class Directory:
-    """A directory's table: its entries in the disc's order, and where each name is."""
+class Directory(list[Entry]):
+    """A directory's table: its entries in the disc's order, and which one has a name."""
 
-    __slots__ = ("_folded", "_joliet", "entries", "index")
-
-    def __init__(self, entries: list[Entry], *, joliet: bool, relaxed: bool) -> None:
-        self.entries = entries
-        self.index = {entry.name: i for i, entry in enumerate(entries)}
+    def __init__(self, index: dict[bytes, Entry], *, joliet: bool, relaxed: bool) -> None:
+        super().__init__(index.values())
+        self._index = index
         self._joliet = joliet
-        self._folded: dict[bytes, int] = {}
+        self._folded: dict[bytes, Entry] = {}
         if relaxed:
-            for i, entry in enumerate(entries):
-                self._folded.setdefault(names.folded(entry.name, joliet=joliet), i)
+            for entry in self:
+                self._folded.setdefault(names.folded(entry.name, joliet=joliet), entry)
 
     @property
     def weight(self) -> int:
         """Bytes of memory, about."""
-        return _ENTRY_WEIGHT * (len(self.entries) + 4)
+        return _ENTRY_WEIGHT * (len(self) + 4)
 
     def find(self, name: bytes) -> Entry | None:
         """The entry of a name. An exact match wins; in a relaxed table then the first that differs in case only.
 
         Joliet's trailing dots never count.
         """
-        i = self.index.get(name)
-        if i is None and self._joliet:
-            i = self.index.get(name.rstrip(b"."))
-        if i is None and self._folded:
-            i = self._folded.get(names.folded(name, joliet=self._joliet))
-        return None if i is None else self.entries[i]
+        entry = self._index.get(name)
+        if entry is None and self._joliet:
+            entry = self._index.get(name.rstrip(b"."))
+        if entry is None and self._folded:
+            entry = self._folded.get(names.folded(name, joliet=self._joliet))
+        return entry
 
 
 class Iso9660:
@@ -123,7 +129,10 @@ class Iso9660:
         self._relaxed = view.check == "relaxed" if view.check else joliet
         self._root = root_place(descriptor)
         self._tables: OrderedDict[int, Directory] = OrderedDict()
+        """Those used last, the last one at the end."""
         self._weight = 0
+        self._held: WeakValueDictionary[int, Directory] = WeakValueDictionary()
+        """All that are in memory, those that somebody else holds among them."""
         self._tables_lock = threading.Lock()
         self._parsing = threading.Lock()
         self._links: dict[int, int] = {}
@@ -147,7 +156,7 @@ class Iso9660:
 
     def entries(self, inode: int) -> Sequence[Entry]:
         """See `Volume`."""
-        return self._directory(inode).entries
+        return self._directory(inode)
 
     def parent(self, inode: int) -> int:
         """See `Volume`."""
@@ -303,7 +312,7 @@ class Iso9660:
                 raise NotReady
             chain = []
             data = self._disc.pread(size, place)
-            for record in walk_records(data, place, self._block, lambda *_, **__: None):
+            for record in walk_records(data, place, self._block, _ignore):
                 if (not chain and record.position != place) or (chain and record.identifier != chain[0].identifier):
                     break
                 chain.append(record)
@@ -433,29 +442,31 @@ class Iso9660:
             self._parsing.release()
 
     def _known(self, place: int) -> Directory | None:
-        with self._tables_lock:
-            table = self._tables.get(place)
-            if table is not None:
-                self._tables.move_to_end(place)
-            return table
+        table = self._held.get(place)
+        if table is not None:
+            self._keep(place, table)
+        return table
 
     def _keep(self, place: int, table: Directory) -> None:
+        """Makes a table the one used last."""
         with self._tables_lock:
+            self._held[place] = table
+            if place not in self._tables:
+                self._weight += table.weight
             self._tables[place] = table
-            self._weight += table.weight
+            self._tables.move_to_end(place)
             while self._weight > limits.DIRECTORY_CACHE and len(self._tables) > 1:
                 _, dropped = self._tables.popitem(last=False)
                 self._weight -= dropped.weight
 
-    def _parse(self, place: int) -> list[Entry]:
+    def _parse(self, place: int) -> dict[bytes, Entry]:
+        """The entries of a directory by their names, in the disc's order."""
         data = self._directory_bytes(place)
-        entries: list[Entry] = []
-        taken: dict[bytes, int] = {}
-        above: frozenset[int] | None = None
+        entries: dict[bytes, Entry] = {}
+        repeated: dict[bytes, int] = {}
+        above = cache(partial(self._ancestors, place))
         allowance = susp.Allowance(min(16 * len(data), limits.DIRECTORY_SIZE) + limits.MIB)
-        sound = False
-        for sections in self._files(data, place):
-            sound = True
+        for sections in self._files(data, place, self._usual(data, place, entries, above)):
             first = sections[0]
             if first.identifier in (SELF, PARENT) or first.flags & FLAG_ASSOCIATED:
                 continue
@@ -467,9 +478,7 @@ class Iso9660:
                 break
             child = self._child_place(first, rock)
             if child is not None:
-                if above is None:
-                    above = self._ancestors(place)
-                reason = self._impossible(child, above, rock)
+                reason = self._impossible(child, above(), rock)
                 if reason:
                     self.findings.add(first.position, f"{self._shown(first)}: {reason}")
                     continue
@@ -483,11 +492,27 @@ class Iso9660:
                     attributes = self._attributes_of_file(sections, rock, inode)
                 else:
                     attributes = self.attributes(inode)  # one file has one set of them
-            name = self._unique(self._name(first, rock), first, taken)
-            entries.append(Entry(name, inode, attributes))
-        if not sound:
+            name = self._name(first, rock)
+            if name in entries:
+                name = self._unique(name, first, entries, repeated)
+            entries[name] = Entry(name, inode, attributes)
+        if not entries and next(walk_records(data, place, self._block, _ignore), None) is None:
             raise ImageError(f"the directory at byte {place} holds no directory record: damaged")
         return entries
+
+    def _usual(
+        self, data: bytes, place: int, entries: dict[bytes, Entry], above: Callable[[], frozenset[int]]
+    ) -> Callable[[int], int] | None:
+        """Reads the usual records of a directory from any place in it on; None where this is not compiled."""
+        if read_usual is None:
+            return None
+        view = self._view
+        skip = self._skip if self.rock else None
+        permissions = (_DEFAULT_MODE if view.mode is None else view.mode) & ~view.fmask
+        about_view = (self._mapped, stat.S_IFREG | permissions, view.fmask & 0o7777, view.uid, view.gid)
+        return partial(
+            read_usual, data, place, self._block, entries, limits.DIRECTORY_RECORDS, above, skip, *about_view
+        )
 
     def _directory_bytes(self, place: int) -> bytes:
         """All bytes of a directory: as many as its `.` tells, or, without one, the sectors that hold records."""
@@ -522,10 +547,14 @@ class Iso9660:
             size += SECTOR
         return min(max(size, SECTOR), room)
 
-    def _files(self, data: bytes, place: int) -> Iterator[list[Record]]:
-        """The records of a directory, the sections of each file together."""
+    def _files(self, data: bytes, place: int, usual: Callable[[int], int] | None) -> Iterator[list[Record]]:
+        """The records of a directory that `usual` does not read, the sections of each file together."""
         chain: list[Record] = []
-        for record in walk_records(data, place, self._block, self.findings.add):
+
+        def ahead(at: int) -> int:
+            return at if chain or usual is None else usual(at)
+
+        for record in walk_records(data, place, self._block, self.findings.add, usual and ahead):
             if chain and record.identifier != chain[0].identifier:
                 self.findings.add(chain[0].position, f"{self._shown(chain[0])}: the last section is missing")
                 yield chain
@@ -615,15 +644,20 @@ class Iso9660:
             self.findings.add(
                 record.position, f"{self._shown(record)}: its Rock Ridge name cannot be shown", harmless=True
             )
+        about = b"" if record.flags & FLAG_DIRECTORY else record.system_use
+        return self._mapped(record.identifier, about) or b"_%x" % record.position
+
+    def _mapped(self, identifier: bytes, system_use: bytes) -> bytes:
+        """The name that an identifier stands for; empty where nothing of it can be shown."""
         if self.joliet:
-            name = names.joliet(record.identifier)
+            name = names.joliet(identifier)
         elif self._view.map == "off":
-            name = record.identifier
-        elif self._view.map == "acorn" and not record.flags & FLAG_DIRECTORY:
-            name = names.map_acorn(record.identifier, record.system_use)
+            name = identifier
+        elif self._view.map == "acorn":
+            name = names.map_acorn(identifier, system_use)
         else:
-            name = names.map_normal(record.identifier)
-        return names.showable(name) or b"_%x" % record.position
+            name = names.map_normal(identifier)
+        return names.showable(name)
 
     def _shown(self, record: Record) -> str:
         """A record's identifier for messages."""
@@ -631,22 +665,18 @@ class Iso9660:
             return names.printable(names.joliet(record.identifier).decode())
         return names.printable(record.identifier.decode("ascii", "backslashreplace"))
 
-    def _unique(self, name: bytes, record: Record, taken: dict[bytes, int]) -> bytes:
-        """The name, or for a second one of the same directory the name with `~2`, `~3`, ..."""
-        count = taken.get(name)
-        if count is None:
-            taken[name] = 1
-            return name
+    def _unique(self, name: bytes, record: Record, taken: Container[bytes], repeated: dict[bytes, int]) -> bytes:
+        """For the second file of a name the name with `~2`, for the third `~3`, ...; `repeated` counts them."""
         self.findings.add(
             record.position, f"{self._shown(record)}: another file of the directory has this name", harmless=True
         )
+        count = repeated.get(name, 1)
         while True:
             count += 1
             mark = b"~%d" % count
             other = names.cut(name, limits.NAME_SHOWN - len(mark)) + mark
             if other not in taken:
-                taken[name] = count
-                taken[other] = 1
+                repeated[name] = count
                 return other
 
 
@@ -659,6 +689,10 @@ def root_place(descriptor: VolumeDescriptor) -> int:
     if not extent:
         raise ImageError("the descriptor names no root directory")
     return (extent + xar_blocks) * descriptor.block_size
+
+
+def _ignore(offset: int, words: str, *, harmless: bool = False) -> None:
+    """Takes no note of damage that is told elsewhere."""
 
 
 def _first_known(time: int | None, otherwise: int | None) -> int | None:

@@ -14,6 +14,8 @@ from isofs.image.source import may_wait, never_wait
 from isofs.volume.iso9660.volume import Iso9660
 from isofs.volume.tree import ROOT, find
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def big_disc() -> bytes:
     """100 directories of 40 files each, their records in 3 sectors."""

@@ -31,6 +31,8 @@ from isofs.volume.iso9660.descriptors import read_descriptors
 from isofs.volume.iso9660.volume import Iso9660
 from isofs.volume.tree import ROOT, find, walk
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 Patch = pytest.MonkeyPatch
 
 
@@ -125,6 +127,31 @@ def test_the_directory_used_last_is_kept_whatever_its_size(monkeypatch: Patch) -
     before = memory.reads
     names(volume)
     assert memory.reads == before
+
+
+def test_a_directory_is_kept_as_long_as_somebody_holds_its_entries(monkeypatch: Patch) -> None:
+    """Two large directories that are listed by turns are not parsed each time."""
+    monkeypatch.setattr(limits, "DIRECTORY_CACHE", 1)
+    disc = Disc()
+    for name in (b"ONE", b"TWO"):
+        folder = disc.root.directory(name, sectors=5)
+        for i in range(100):
+            folder.file(b"FILE%04d.TXT;1" % i, extent=30, size=1)
+    memory = MemorySource(disc.build())
+    volume = open_source(memory)
+    inodes = [found.inode for found in volume.entries(ROOT)]
+    held = [volume.entries(inode) for inode in inodes]
+    before = memory.reads
+    for i in range(100):
+        for inode, entries in zip(inodes, held, strict=True):
+            assert volume.lookup(inode, b"file%04d.txt" % i) == entries[i].attributes
+            assert volume.entries(inode) is entries
+    assert memory.reads == before
+    assert len(volume._tables) == 1
+    del entries
+    held.clear()
+    assert len(volume.entries(inodes[0])) == 100
+    assert memory.reads > before
 
 
 def deep_disc(depth: int) -> Disc:

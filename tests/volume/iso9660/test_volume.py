@@ -60,6 +60,8 @@ from isofs.volume.iso9660 import open_iso9660, udf_stub
 from isofs.volume.iso9660.volume import Iso9660
 from isofs.volume.tree import ROOT, Attributes, View, find, walk
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def attributes(volume: Iso9660, path: str) -> Attributes:
     return find(volume, path, follow=False)

@@ -21,6 +21,8 @@ from isofs.volume.iso9660 import open_iso9660
 from isofs.volume.iso9660.volume import Iso9660
 from isofs.volume.tree import ROOT, Attributes, View, find, walk
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 XORRISO = ("xorriso", "-as", "mkisofs", "-quiet")
 GENISOIMAGE = ("genisoimage", "-quiet", "-input-charset", "utf-8")
 GENISOIMAGE_4 = ("genisoimage", "-quiet", "-input-charset", "iso8859-1", "-iso-level", "4")

@@ -1,0 +1,19 @@
+from collections.abc import Callable
+
+from ..tree import Entry
+
+def read_usual(
+    data: bytes,
+    position: int,
+    block_size: int,
+    table: dict[bytes, Entry],
+    most: int,
+    above: Callable[[], frozenset[int]],
+    skip: int | None,
+    named: Callable[[bytes, bytes], bytes],
+    plain_mode: int,
+    fmask: int,
+    uid: int | None,
+    gid: int | None,
+    at: int,
+) -> int: ...
