@@ -26,7 +26,7 @@ from ..errors import (
 from .output import complain
 from .parser import Parser
 
-COMMANDS: Final = ("mount", "umount", "list", "info", "ls", "cat", "extract")
+COMMANDS: Final = ("mount", "umount", "list", "stats", "info", "ls", "cat", "extract")
 
 
 def build_parser() -> Parser:
@@ -89,7 +89,9 @@ def _dispatch(argv: Sequence[str] | None, args: Namespace) -> int:
     if args.version:
         from importlib.metadata import version
 
-        print(f"isofs {version('isofs')}")
+        from ..image.decode import implementation
+
+        print(f"isofs {version('isofs')} ({implementation()} decoder)")
         return EXIT_OK
     if args.command is None:
         parser.error("no command")

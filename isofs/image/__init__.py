@@ -62,6 +62,11 @@ class Image:
             self.disc.runs.close()
         self.file.close()
 
+    def rest(self) -> None:
+        """Gives back memory that was of use for files being read; for the thread that reads them."""
+        if isinstance(self.disc, Disc) and self.disc.runs is not None:
+            self.disc.runs.shed()
+
     def __enter__(self) -> Self:
         return self
 

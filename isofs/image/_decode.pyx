@@ -164,6 +164,8 @@ cdef struct _Shared:
     int queued
     int stopping
     int idle
+    int started
+    int fetching  # workers that wait for storage
     size_t room
     int fd
     int regular
@@ -373,10 +375,14 @@ cdef void *_work(void *argument) noexcept nogil:
         if not _decode_slot(shared, &decoder, slot, False, True):
             pthread_mutex_lock(&shared.mutex)
             slot.state = _FETCHING
+            shared.fetching += 1
             pthread_cond_broadcast(&shared.done)  # nobody who must not wait for storage goes on waiting
             pthread_mutex_unlock(&shared.mutex)
             _announce(shared)
             _decode_slot(shared, &decoder, slot, True, True)
+            pthread_mutex_lock(&shared.mutex)
+            shared.fetching -= 1
+            pthread_mutex_unlock(&shared.mutex)
         pthread_mutex_lock(&shared.mutex)
         slot.state = _FULL
         pthread_cond_broadcast(&shared.done)
@@ -549,11 +555,16 @@ cdef class Slots:
     def queue(self, int slot, bint first):
         cdef _Shared *shared = self._shared
         cdef int place
+        cdef bint answer = True
         self._check(slot)
         if not self._start():
             return False
         pthread_mutex_lock(&shared.mutex)
-        if shared.slots[slot].state == _EMPTY:
+        if shared.slots[slot].state != _EMPTY:
+            pass  # in the hands of a worker
+        elif first and shared.fetching == shared.started:
+            answer = False  # nobody would come to it before storage answers
+        else:
             shared.slots[slot].state = _QUEUED
             place = 0 if first else shared.queued
             memmove(&shared.ring[place + 1], &shared.ring[place], (shared.queued - place) * sizeof(int))
@@ -562,7 +573,7 @@ cdef class Slots:
             if shared.idle:
                 pthread_cond_signal(&shared.work)
         pthread_mutex_unlock(&shared.mutex)
-        return True
+        return bool(answer)
 
     def help(self, int slot, bint patient, double patience=0.004):
         cdef int answer
@@ -582,7 +593,8 @@ cdef class Slots:
         with nogil:
             pthread_mutex_lock(&shared.mutex)
             while (room.generation == generation and not shared.stopping
-                    and (room.state == _QUEUED or room.state == _DECODING or room.state == _FETCHING)):
+                    and (room.state == _QUEUED and shared.fetching < shared.started
+                         or room.state == _DECODING or room.state == _FETCHING)):
                 pthread_cond_wait(&shared.done, &shared.mutex)
             pthread_mutex_unlock(&shared.mutex)
 
@@ -627,6 +639,9 @@ cdef class Slots:
                 break
             self._started += 1
         pthread_sigmask(SIG_SETMASK, &before, NULL)
+        pthread_mutex_lock(&self._shared.mutex)
+        self._shared.started = self._started
+        pthread_mutex_unlock(&self._shared.mutex)
         return self._started > 0
 
     cdef bint _stop(self):

@@ -299,6 +299,19 @@ class RunCache:
         """A run was read to its end: the kernel keeps it, and its slot may be the next one that is taken."""
         self._table.move_to_end((start, end), last=False)
 
+    def shed(self) -> None:
+        """Forgets all runs and gives their memory back, unless a worker is at one."""
+        for run, slot in list(self._table.items()):
+            if self._slots.drop(slot):
+                del self._table[run]
+                self._free.append(slot)
+                self.counts.wasted += self._unused[slot]
+                self._unused[slot] = False
+        self._at_hand = range(0)
+        if not self._table:
+            self._free.sort(reverse=True)
+            self._arena.madvise(mmap.MADV_DONTNEED)
+
     def _load(self, slot: int, first: int, last: int, rows: Rows | None = None) -> None:
         block_size = self.blocks.block_size
         total = min((last + 1) * block_size, self.blocks.disc_size) - first * block_size

@@ -282,9 +282,6 @@ class Stream:
         """See `Source.pread`."""
         return bytes(self.view(n, offset))
 
-    def close(self) -> None:
-        """Nothing more will be read."""
-
 
 @runtime_checkable
 class _Streaming(Protocol):

@@ -61,19 +61,19 @@ def answering(handler: Handler[P, T]) -> Handler[P, T]:
         start = monotonic_ns()
         try:
             return await handler(operations, *args, **kwargs)
-        except FUSEError:
-            raise
+        except FUSEError as error:
+            raise operations.failure(name, error.errno) from None
         except IsofsError as error:
             operations.say_once(error)
-            raise FUSEError(error.errno) from None
+            raise operations.failure(name, error.errno) from None
         except MemoryError:
-            raise FUSEError(errno.ENOMEM) from None
+            raise operations.failure(name, errno.ENOMEM) from None
         except OSError as error:
             log.warning("%s: %s", handler.__name__, error)
-            raise FUSEError(error.errno or errno.EIO) from None
+            raise operations.failure(name, error.errno or errno.EIO) from None
         except Exception:
             log.exception("a bug in isofs: please report it")
-            raise FUSEError(errno.EIO) from None
+            raise operations.failure(name, errno.EIO) from None
         finally:
             operations.counters.latencies[name][(monotonic_ns() - start).bit_length()] += 1
 
@@ -90,6 +90,8 @@ class Operations(pyfuse3.Operations):
     def __init__(self, volume: Volume, ready: Callable[[], None], waiting: Waiting | None = None) -> None:
         super().__init__()
         self.counters = Counters()
+        self.all_closed = trio.Event()
+        """Set when the last open file is closed; whoever waits for it puts a new one in its place."""
         self._volume = volume
         self._ready = ready
         self._waiting = waiting or Waiting()
@@ -111,6 +113,11 @@ class Operations(pyfuse3.Operations):
         if words not in self._said and len(self._said) < limits.FINDINGS:
             self._said.add(words)
             log.warning("%s", words)
+
+    def failure(self, kind: str, number: int) -> FUSEError:
+        """The answer to a request that failed, counted."""
+        self.counters.failed[kind] += 1
+        return FUSEError(number)
 
     async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer to a question about the tree: at once if it is in memory, else by a worker."""
@@ -265,17 +272,31 @@ class Operations(pyfuse3.Operations):
         if missing.bring is not None:
             await self._elsewhere(self._readers, missing.bring)
             try:
-                return stream.view(size, off)
+                found = stream.view(size, off)
+                self.counters.reads_elsewhere += 1
+                return found
             except NotReady:  # gone again, or there is more that is missing
                 pass
-        return await self._elsewhere(self._readers, functools.partial(stream.source.pread, size, off))
+        data = await self._elsewhere(self._readers, functools.partial(stream.source.pread, size, off))
+        self.counters.reads_elsewhere += 1
+        return data
 
     @answering
     async def release(self, fh: FileHandleT) -> None:
         """The last holder has closed the file."""
-        stream = self._files.pop(fh, None)
-        if stream is not None:
-            stream.close()
+        self._files.pop(fh, None)
+        if not self._files:
+            self.all_closed.set()
+
+    @property
+    def open_files(self) -> int:
+        """How many files are open."""
+        return len(self._files)
+
+    @property
+    def open_directories(self) -> int:
+        """How many directories are being listed."""
+        return len(self._directories)
 
     # --- changes ----------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from ..volume.tree import Finding, Volume
 from .mounts import FILE_SYSTEM, Mount, mount_at, source_of, unmount
 from .operations import Operations
 from .options import Options
+from .telling import SIGNAL, Telling
 from .waiting import Waiting, worthwhile
 
 _M_ARENA_MAX: Final = -8
@@ -45,11 +46,18 @@ _ANSWER_WITHIN: Final = 60
 """Seconds for the kernel's first request."""
 _BUSY: Final = 10
 """Seconds that open files are served after a signal."""
+_TASKS: Final = 99
+"""Requests that are under way at most. No task ends before the mount does: the one that ends could be the one that
+would have come back for the next request (`waiting`)."""
+_REST: Final = 5
+"""Seconds without an open file after which memory is given back."""
 _UNDER_WAY: Final = 1
 """Seconds for answers that are under way when serving ends."""
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the mount."""
+_BLOCKED: Final = (*_ENDING, SIGNAL)
+"""Signals that wait for their receivers."""
 
 log = logging.getLogger("isofs")
 
@@ -173,7 +181,7 @@ def _child(serve: Serve, keep: int, report_to: int) -> NoReturn:
         os.chdir("/")
 
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # for the log's thread too: one that lets them in is enough
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)  # for the log's thread too: one that lets them in is enough
         _close_all_but(keep, report_to)
         lines = _log_to_syslog()
         serve(mounted, ready)
@@ -234,12 +242,15 @@ def _serve(
 ) -> None:
     waiting = Waiting()
     operations = Operations(volume, ready, waiting)
-    # From here to the receiver of `_end_on_signal` a signal would leave a dead mount.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    # From here to the receivers a signal would leave a dead mount.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     _init(operations, mountpoint, _libfuse_options(image, options, debug=debug))
     if options.spin and worthwhile() and not waiting.install():
         log.info("another pyfuse3 than those we know: waiting as it does")
     own = mount_at(mountpoint)
+    telling = Telling(image, operations, options, mountpoint, own)
+    if options.readahead is not None and own is not None:
+        _read_ahead(own, options.readahead)
     try:
         mounted()
 
@@ -249,10 +260,20 @@ def _serve(
         volume.findings.report = report
         never_wait()
         _one_arena()
-        trio.run(_until_unmounted, own)
+        trio.run(_until_unmounted, own, operations, image, telling)
     finally:
         # By then the mount is out of the tree, or we crashed and it must stay there, dead.
         pyfuse3.close(unmount=False)
+
+
+def _read_ahead(own: Mount, size: int) -> None:
+    """Tells the kernel how far to read ahead on a mount; only root may."""
+    path = f"/sys/class/bdi/{own.device}/read_ahead_kb"
+    try:
+        with open(path, "w") as setting:
+            setting.write(str(size // limits.KIB))
+    except OSError as error:
+        log.warning("readahead stays as it is: %s: %s", path, error.strerror)
 
 
 def _one_arena() -> None:
@@ -311,11 +332,24 @@ def _stderr_kept(*, show: bool) -> Iterator[IO[bytes]]:
             os.close(saved)
 
 
-async def _until_unmounted(own: Mount | None) -> None:
+async def _until_unmounted(own: Mount | None, operations: Operations, image: Image, telling: Telling) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(_end_on_signal, own, nursery.cancel_scope)
-        await pyfuse3.main()
+        await nursery.start(telling.on_signal)
+        await nursery.start(telling.on_socket)
+        nursery.start_soon(_rest, operations, image)
+        await pyfuse3.main(_TASKS, _TASKS)
         nursery.cancel_scope.cancel()
+
+
+async def _rest(operations: Operations, image: Image) -> None:
+    """Gives memory back when no file has been open for a while."""
+    while True:
+        await operations.all_closed.wait()
+        operations.all_closed = trio.Event()
+        await trio.sleep(_REST)
+        if not operations.open_files and not operations.all_closed.is_set():
+            image.rest()
 
 
 async def _end_on_signal(own: Mount | None, scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:

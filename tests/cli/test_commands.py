@@ -119,7 +119,13 @@ def test_the_help_shows_every_option_of_o() -> None:
 
 
 def test_the_version() -> None:
-    assert succeeds("--version").decode() == f"isofs {version('isofs')}\n"
+    said = succeeds("--version").decode()
+    assert said in (f"isofs {version('isofs')} ({which} decoder)\n" for which in ("compiled", "Python"))
+
+
+def test_ci_has_the_compiled_decoder() -> None:
+    if os.environ.get("CI"):
+        assert b"(compiled decoder)" in succeeds("--version")
 
 
 @pytest.mark.parametrize(

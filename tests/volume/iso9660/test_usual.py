@@ -171,7 +171,9 @@ COMPONENTS = st.builds(
 )
 PX = st.builds(px, MODES, st.sampled_from([0, 1, 1, 1, 2]), NUMBERS, NUMBERS, st.sampled_from([None, 7]))
 NM = st.builds(nm, NAMES, st.sampled_from([0, 0, 0, 0, 1, 2, 4]))
-TF = st.builds(lambda flags, stamps: tf(flags, *stamps), st.sampled_from([14, 15, 1, 2, 0x82, 255]), st.lists(STAMPS))
+TF = st.builds(
+    lambda flags, stamps: tf(flags, *stamps), st.sampled_from([14, 15, 1, 2, 0x82, 255]), st.lists(STAMPS, max_size=5)
+)
 SL = st.builds(lambda parts, flags: sl(*parts, flags=flags), st.lists(COMPONENTS, max_size=3), st.sampled_from([0, 1]))
 RARE = [
     *(entry(b"RR", b"\x89"), entry(b"PD", b"123"), entry(b"PD"), entry(b"ST"), entry(b"QQ", b"1"), entry(b"AL", b"12")),

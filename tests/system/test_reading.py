@@ -1,0 +1,118 @@
+"""Reading by many at once: whatever is decoded ahead, kept and used again, the bytes are those of the disc."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+from writers.containers import cso, dax, jiso, zso
+from writers.mounting import LIMIT, Mounting, isofs, numbered
+from writers.tools import require
+
+SECTORS: Final = 6000
+SIX_SLOTS: Final = "cache=4300K"
+"""Three fourths of it are room for six runs of 512 KiB."""
+CONTAINERS: Final = {
+    "plain": lambda disc: disc,
+    "cso": cso,
+    "cso 16K": lambda disc: cso(disc, block_size=16384),
+    "cso 2352": lambda disc: cso(disc, block_size=2352),
+    "zso": zso,
+    "dax": dax,
+    "jiso": jiso,
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A large file, an odd one behind it, and small ones with links."""
+    at = tmp_path_factory.mktemp("tree")
+    data = numbered(SECTORS)
+    (at / "large").write_bytes(data)
+    (at / "odd").write_bytes(data[777:1_500_000])
+    for i in range(200):
+        (at / f"small {i:03}").write_bytes(data[i * 4000 : i * 4000 + i * 97])
+        os.symlink(f"small {i:03}", at / f"link {i:03}")
+    return at
+
+
+@pytest.fixture(scope="module")
+def disc(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    image = tmp_path_factory.mktemp("disc") / "disc.iso"
+    words = [require("xorriso"), "-as", "mkisofs", "-quiet", "-R", "-o", str(image), str(tree)]
+    subprocess.run(words, check=True, capture_output=True, timeout=LIMIT)
+    return image.read_bytes()
+
+
+@pytest.fixture(params=list(CONTAINERS))
+def image(request: pytest.FixtureRequest, disc: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "image"
+    path.write_bytes(CONTAINERS[request.param](disc))
+    return path
+
+
+@pytest.fixture(params=["compiled", "Python"])
+def mounting(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mounting]:
+    require("/dev/fuse")
+    if request.param == "Python":
+        monkeypatch.setenv("ISOFS_PYTHON_DECODER", "1")
+    elif b"compiled" not in isofs("--version").stdout:
+        pytest.skip("the decoder in C is not built")
+    own = Mounting(tmp_path)
+    try:
+        yield own
+    finally:
+        own.clean()
+
+
+def wrong_ranges(mounted: Path, original: bytes, seed: int) -> list[tuple[int, int]]:
+    """Ranges that one reader found to differ: short streaks at random places."""
+    chance = random.Random(seed)
+    wrong = []
+    fd = os.open(mounted, os.O_RDONLY)
+    try:
+        for _ in range(25):
+            at = chance.randrange(len(original))
+            for _ in range(chance.choice((1, 4, 12))):
+                n = chance.choice((4096, 65_536, 131_072, 300_000))
+                if os.pread(fd, n, at) != original[at : at + n]:
+                    wrong.append((at, n))
+                at += n
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # so that the mount is asked, not the page cache
+    finally:
+        os.close(fd)
+    return wrong
+
+
+@pytest.mark.parametrize("options", [SIX_SLOTS, f"{SIX_SLOTS},threads=0,nospin"])
+def test_eight_readers_at_random_places_get_the_bytes_of_the_disc(
+    image: Path, mounting: Mounting, tree: Path, options: str
+) -> None:
+    point = mounting.mount(image, "-o", options)
+    names = ["large", "large", "odd"]
+    original = {name: (tree / name).read_bytes() for name in names}
+    with ThreadPoolExecutor(8) as readers:
+        jobs = [(names[i % len(names)], i) for i in range(8)]
+        found = list(readers.map(lambda job: wrong_ranges(point / job[0], original[job[0]], job[1]), jobs))
+    assert found == [[]] * 8
+
+
+def test_every_file_and_link_of_the_tree_is_that_of_the_source(image: Path, mounting: Mounting, tree: Path) -> None:
+    point = mounting.mount(image)
+
+    def facts(root: Path) -> dict[str, str]:
+        return {
+            name: os.readlink(root / name)
+            if (root / name).is_symlink()
+            else hashlib.sha256((root / name).read_bytes()).hexdigest()
+            for name in os.listdir(root)
+        }
+
+    assert facts(point) == facts(tree)
