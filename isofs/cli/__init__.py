@@ -89,7 +89,7 @@ def _dispatch(argv: Sequence[str] | None, args: Namespace) -> int:
     if args.version:
         from importlib.metadata import version
 
-        from ..image.decode import implementation
+        from ..image.compiled import implementation
 
         print(f"isofs {version('isofs')} ({implementation()} decoder)")
         return EXIT_OK

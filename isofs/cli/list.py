@@ -27,13 +27,13 @@ def run(_: Namespace) -> int:
 
     for mount in mounts():
         if mount.file_system == FILE_SYSTEM and (os.getuid() in (0, mount.user)):
-            state = _state(mount.path)
+            state = state_of(mount.path)
             mark = f" ({state})" if state else ""
             write_name(os.fsencode(mount.path), between="\t", after=os.fsencode(image_of(mount.source) + mark))
     return EXIT_OK
 
 
-def _state(path: str) -> str:
+def state_of(path: str) -> str:
     """Nothing for a mount that answers. The question is asked by a thread that may be left behind."""
     import threading
 

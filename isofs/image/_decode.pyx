@@ -3,7 +3,7 @@
 
 Runs are decoded without the GIL, by the calling thread (`Slots.help`) or by native threads that never take it. All
 that threads share stands in the C structure `_Shared`, under one mutex; a slot's memory belongs to whoever set its
-state to `_DECODING` or `_FETCHING`, and to the caller of `load` and `view` otherwise.
+state to `_DECODING` or `_FETCHING`, and to the caller of the methods otherwise.
 
 What the libraries do not decode to exactly the bytes wanted, in whatever way, is marked as bad: Python's codecs have
 the last word about it.
@@ -103,9 +103,9 @@ cdef extern from "<libdeflate.h>" nogil:
         libdeflate_decompressor *, const void *, size_t, void *, size_t, size_t *, size_t *)
 
 cdef extern from "<lz4.h>" nogil:
-    int LZ4_decompress_safe_partial(const char *, char *, int, int, int)
+    int LZ4_decompress_safe(const char *, char *, int, int)
 
-# The kinds of `image.blockmap` that are decoded here, `LIMITED` is the largest block.
+# The kinds of `image.blockmap` that are decoded here.
 cdef enum:
     _PLAIN = 0
     _DEFLATE = 1
@@ -159,7 +159,6 @@ cdef struct _Shared:
     _Decoder own
     _Slot *slots
     int slot_count
-    int rows
     int *ring  # slots that wait for a worker, the next one first
     int queued
     int stopping
@@ -167,10 +166,10 @@ cdef struct _Shared:
     int started
     int fetching  # workers that wait for storage
     size_t room
-    int fd
+    int fd  # -1 once it was stopped: the number may be another file's by then
     int regular
     int64_t size
-    int64_t changed
+    timespec changed
 
 
 cdef int64_t _now() noexcept nogil:
@@ -187,12 +186,13 @@ cdef timespec _at(int64_t when) noexcept nogil:
     return result
 
 
-cdef bint _unchanged(int fd, int64_t size, int64_t changed) noexcept nogil:
-    """Whether the file has the size and time of modification (nanoseconds) of its opening."""
+cdef bint _unchanged(int fd, int64_t size, timespec changed) noexcept nogil:
+    """Whether a file has this size and this time of modification."""
     cdef stat_t status
     if fstat(fd, &status):
         return False
-    return status.st_size == size and status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec == changed
+    return (status.st_size == size and status.st_mtim.tv_sec == changed.tv_sec
+            and status.st_mtim.tv_nsec == changed.tv_nsec)
 
 
 # --- decoding ---------------------------------------------------------------------------------------------------------
@@ -218,6 +218,8 @@ cdef ssize_t _pread(int fd, uint8_t *buffer, size_t n, uint64_t at, bint patient
     cdef iovec piece
     cdef size_t got = 0
     cdef ssize_t more
+    if at > <uint64_t>0x7FFFFFFFFFFFFFFF - n:  # preadv2 takes -1 for "where the last read ended"
+        return -1
     while got < n:
         piece.iov_base = buffer + got
         piece.iov_len = n - got
@@ -249,6 +251,47 @@ cdef size_t _needed(_Slot *slot, int row) noexcept nogil:
     return 0
 
 
+cdef size_t _lz4_end(const uint8_t *stored, size_t size, size_t want, size_t block_size) noexcept nogil:
+    """See `codecs._lz4_end`. 0 for None."""
+    cdef size_t at = 0, made = 0, length, offset
+    cdef uint8_t token, more
+    while at < size:
+        token = stored[at]
+        at += 1
+        length = token >> 4
+        more = 255 if length == 15 else 0
+        while more == 255:
+            if at >= size:
+                return 0
+            more = stored[at]
+            at += 1
+            length += more
+        at += length
+        made += length
+        if at > size or made > block_size:
+            return 0
+        if made >= want and (length >= 5 or made == length or made == block_size):
+            return at
+        if size - at < 2:
+            return 0
+        offset = stored[at] | <size_t>stored[at + 1] << 8
+        at += 2
+        if not 0 < offset <= made:
+            return 0
+        length = (token & 15) + 4
+        more = 255 if length == 19 else 0
+        while more == 255:
+            if at >= size:
+                return 0
+            more = stored[at]
+            at += 1
+            length += more
+        made += length
+        if made > block_size:
+            return 0
+    return 0
+
+
 cdef bint _decode_row(_Decoder *decoder, _Slot *slot, int row, const uint8_t *stored, size_t n) noexcept nogil:
     cdef uint8_t *out = slot.memory + <size_t>row * slot.block_size
     cdef size_t want = _length(slot, row)
@@ -264,15 +307,18 @@ cdef bint _decode_row(_Decoder *decoder, _Slot *slot, int row, const uint8_t *st
     if kind == _ZLIB:
         return libdeflate_zlib_decompress_ex(decoder.deflate, stored, n, out, want, &used, NULL) == 0
     if kind == _LZ4:
-        return LZ4_decompress_safe_partial(
-            <const char *>stored, <char *>out, <int>n, <int>want, <int>want) == <int>want
+        if LZ4_decompress_safe(<const char *>stored, <char *>out, <int>n, <int>want) == <int>want:
+            return True
+        n = _lz4_end(stored, n, want, slot.block_size)
+        return n != 0 and LZ4_decompress_safe(<const char *>stored, <char *>out, <int>n, <int>want) == <int>want
     if kind == _ZERO:
         memset(out, 0, want)
         return True
     return False
 
 
-cdef bint _decode_slot(_Shared *shared, _Decoder *decoder, _Slot *slot, bint patient, bint polite) noexcept nogil:
+cdef bint _decode_slot(
+        _Shared *shared, int fd, _Decoder *decoder, _Slot *slot, bint patient, bint polite) noexcept nogil:
     """Decodes all rows. False if that would have to wait for storage, and the caller is not patient.
 
     Rows whose stored bytes touch are fetched by one read. `polite`: the core is offered to others now and then.
@@ -302,15 +348,16 @@ cdef bint _decode_slot(_Shared *shared, _Decoder *decoder, _Slot *slot, bint pat
             last += 1
         got = 0
         if n:
-            got = _pread(shared.fd, decoder.stored, n, slot.positions[row], patient)
+            got = _pread(fd, decoder.stored, n, slot.positions[row], patient)
             if not patient and got < <ssize_t>n:
                 return False
-            if shared.regular and not _unchanged(shared.fd, shared.size, shared.changed):
+            if shared.regular and not _unchanged(fd, shared.size, shared.changed):
                 got = -1
         at = 0
         for i in range(row, last):
             need = _needed(slot, i)
-            sound = got >= 0 and at + need <= <size_t>got and _decode_row(decoder, slot, i, decoder.stored + at, need)
+            sound = ((need == 0 or got >= 0 and at + need <= <size_t>got)
+                     and _decode_row(decoder, slot, i, decoder.stored + at, need))
             slot.status[i] = not sound
             slot.bad += not sound
             at += need
@@ -340,9 +387,10 @@ cdef void _announce(_Shared *shared) noexcept nogil:
     """Tells the kernel what the next runs in the ring will read: storage can fetch it while others wait."""
     cdef int64_t starts[_ANNOUNCED]
     cdef int64_t ends[_ANNOUNCED]
-    cdef int i, n = 0
+    cdef int i, fd, n = 0
     cdef _Slot *slot
     pthread_mutex_lock(&shared.mutex)
+    fd = shared.fd
     while n < shared.queued and n < _ANNOUNCED:
         slot = &shared.slots[shared.ring[n]]
         starts[n] = <int64_t>slot.positions[0]
@@ -351,7 +399,7 @@ cdef void _announce(_Shared *shared) noexcept nogil:
     pthread_mutex_unlock(&shared.mutex)
     for i in range(n):
         if 0 <= starts[i] < ends[i] and ends[i] - starts[i] <= <int64_t>shared.room:
-            posix_fadvise(shared.fd, starts[i], ends[i] - starts[i], POSIX_FADV_WILLNEED)
+            posix_fadvise(fd, starts[i], ends[i] - starts[i], POSIX_FADV_WILLNEED)
 
 
 cdef void *_work(void *argument) noexcept nogil:
@@ -359,6 +407,7 @@ cdef void *_work(void *argument) noexcept nogil:
     cdef _Shared *shared = <_Shared *>argument
     cdef _Decoder decoder
     cdef _Slot *slot
+    cdef int fd
     memset(&decoder, 0, sizeof(decoder))
     pthread_mutex_lock(&shared.mutex)
     while not shared.stopping:
@@ -371,15 +420,16 @@ cdef void *_work(void *argument) noexcept nogil:
         shared.queued -= 1
         memmove(shared.ring, shared.ring + 1, shared.queued * sizeof(int))
         slot.state = _DECODING
+        fd = shared.fd
         pthread_mutex_unlock(&shared.mutex)
-        if not _decode_slot(shared, &decoder, slot, False, True):
+        if not _decode_slot(shared, fd, &decoder, slot, False, True):
             pthread_mutex_lock(&shared.mutex)
             slot.state = _FETCHING
             shared.fetching += 1
             pthread_cond_broadcast(&shared.done)  # nobody who must not wait for storage goes on waiting
             pthread_mutex_unlock(&shared.mutex)
             _announce(shared)
-            _decode_slot(shared, &decoder, slot, True, True)
+            _decode_slot(shared, fd, &decoder, slot, True, True)
             pthread_mutex_lock(&shared.mutex)
             shared.fetching -= 1
             pthread_mutex_unlock(&shared.mutex)
@@ -394,7 +444,7 @@ cdef void *_work(void *argument) noexcept nogil:
 cdef int _help(_Shared *shared, int number, bint patient, int64_t patience) noexcept nogil:
     """See `Slots.help`. `patience`: nanoseconds that the caller waits for a worker that is decoding."""
     cdef _Slot *slot = &shared.slots[number]
-    cdef int answer = _WAITED
+    cdef int answer = _WAITED, fd
     cdef bint done
     cdef timespec until
     pthread_mutex_lock(&shared.mutex)
@@ -404,9 +454,10 @@ cdef int _help(_Shared *shared, int number, bint patient, int64_t patience) noex
         if slot.state == _QUEUED:
             _unqueue(shared, number)
         slot.state = _DECODING
+        fd = shared.fd
         pthread_mutex_unlock(&shared.mutex)
         pthread_mutex_lock(&shared.caller)
-        done = _decode_slot(shared, &shared.own, slot, patient, False)
+        done = _decode_slot(shared, fd, &shared.own, slot, patient, False)
         pthread_mutex_unlock(&shared.caller)
         pthread_mutex_lock(&shared.mutex)
         slot.state = _FULL if done else _EMPTY
@@ -475,13 +526,12 @@ cdef class Slots:
             shared.slots[i].kinds = <uint8_t *>(shared.slots[i].stored + n)
             shared.slots[i].status = shared.slots[i].kinds + n
             at += slot_size
-        shared.rows = rows
         self._file = file
         self._wanted = threads
         shared.fd = file.fileno()
         shared.regular = file.regular
         shared.size = file.size
-        shared.changed = file.changed
+        shared.changed.tv_sec, shared.changed.tv_nsec = divmod(file.changed, 1000000000)
 
     def __dealloc__(self):
         cdef int i
@@ -526,7 +576,7 @@ cdef class Slots:
                 try:
                     count = <int>kinds.len
                     if (not 0 < kinds.len <= most or positions.len != 8 * kinds.len or stored.len != 8 * kinds.len
-                            or block_size == 0 or not (kinds.len - 1) * block_size < total <= kinds.len * block_size
+                            or block_size == 0 or total == 0 or (total - 1) // block_size != <size_t>kinds.len - 1
                             or not self._fits(slot, total)):
                         raise ValueError("rows and room do not fit")
                     memcpy(room.positions, positions.buf, positions.len)
@@ -557,6 +607,8 @@ cdef class Slots:
         cdef int place
         cdef bint answer = True
         self._check(slot)
+        if shared.slots[slot].count == 0:
+            raise ValueError("nothing is loaded")
         if not self._start():
             return False
         pthread_mutex_lock(&shared.mutex)
@@ -620,6 +672,7 @@ cdef class Slots:
         if shared.slots[slot].state == _QUEUED:
             _unqueue(shared, slot)
             shared.slots[slot].state = _EMPTY
+            pthread_cond_broadcast(&shared.done)  # who waits for it waits in vain
         free_ = shared.slots[slot].state == _EMPTY or shared.slots[slot].state == _FULL
         if free_:
             shared.slots[slot].state = _EMPTY
@@ -648,26 +701,21 @@ cdef class Slots:
         """Ends the workers. False if one does not end within a second: it waits for storage that does not answer."""
         cdef timespec until
         cdef _Shared *shared = self._shared
-        cdef bint ended = True
-        if self._started:
-            pthread_mutex_lock(&shared.mutex)
-            shared.stopping = True
-            shared.queued = 0
-            pthread_cond_broadcast(&shared.work)
-            pthread_cond_broadcast(&shared.done)
-            pthread_mutex_unlock(&shared.mutex)
-            clock_gettime(CLOCK_REALTIME, &until)
-            until.tv_sec += 1
-            with nogil:
-                while self._started and ended:
-                    if pthread_timedjoin_np(self._threads[self._started - 1], NULL, &until):
-                        ended = False
-                    else:
-                        self._started -= 1
-        return ended
+        clock_gettime(CLOCK_REALTIME, &until)
+        pthread_mutex_lock(&shared.mutex)
+        until.tv_sec += 0 if shared.stopping else 1
+        shared.stopping = True
+        shared.queued = 0
+        shared.fd = -1
+        pthread_cond_broadcast(&shared.work)
+        pthread_cond_broadcast(&shared.done)
+        pthread_mutex_unlock(&shared.mutex)
+        with nogil:
+            while self._started and not pthread_timedjoin_np(self._threads[self._started - 1], NULL, &until):
+                self._started -= 1
+        return self._started == 0
 
     def stop(self):
-        self._shared.stopping = True
         return bool(self._stop())
 
 
@@ -747,13 +795,16 @@ def resident(buffer):
     return bool(answer)
 
 
-def unchanged(int fd, int64_t size, int64_t changed):
-    """Whether a file has this size and this time of modification (nanoseconds)."""
+def unchanged(int fd, int64_t size, long seconds, long nanoseconds):
+    """See `image.source.unchanged`."""
+    cdef timespec changed
+    changed.tv_sec = seconds
+    changed.tv_nsec = nanoseconds
     return bool(_unchanged(fd, size, changed))
 
 
 def poll(int fd, int event, int spin, int sleep):
-    """See `image.decode.poll`."""
+    """See `mount.waiting.poll`."""
     cdef pollfd fds[2]
     cdef int64_t end
     cdef int ready
@@ -775,5 +826,4 @@ def poll(int fd, int event, int spin, int sleep):
                 ready = poll_(fds, 2, sleep)
     if ready <= 0:
         return 0
-    return ((1 if fds[0].revents & POLLIN else 0) | (2 if fds[1].revents else 0)
-            | (4 if fds[0].revents & ~POLLIN else 0))
+    return (1 if fds[0].revents else 0) | (2 if fds[1].revents else 0)

@@ -169,11 +169,12 @@ class BlockCache:
     def _keep(self, owner: int, made: dict[int, Block]) -> None:
         for block, data in made.items():
             if isinstance(data, bytes) and (owner, block) not in self._blocks:
+                cost = len(data) + BOOKKEEPING
+                while self._blocks and self.size + cost > self.limit:
+                    _, dropped = self._blocks.popitem(last=False)
+                    self.size -= len(dropped) + BOOKKEEPING
                 self._blocks[owner, block] = data
-                self.size += len(data) + BOOKKEEPING
-        while self.size > self.limit and len(self._blocks) > 1:
-            _, dropped = self._blocks.popitem(last=False)
-            self.size -= len(dropped) + BOOKKEEPING
+                self.size += cost
 
 
 def _bytes(block: Block) -> bytes:
@@ -216,6 +217,8 @@ class RunCache:
         self._table: OrderedDict[tuple[int, int], int] = OrderedDict()  # run -> slot; the first is taken first
         self._generations = [0] * (count + 1)
         self._unused = bytearray(count)  # slots that were read ahead and not used yet
+        self.depth = min(_AHEAD, count - 1)
+        """Runs that are decoded ahead of a streak at most; 0 once there turned out to be no workers."""
         self._at_hand = range(0)  # blocks in the scratch slot
 
     def close(self) -> None:
@@ -289,7 +292,10 @@ class RunCache:
             slot = self.find(start, end, held)
         except (NotReady, ImageError):
             return False
-        if slot is None or not self._slots.queue(slot, first=False):
+        if slot is None:
+            return False
+        if not self._slots.queue(slot, first=False):
+            self.depth = 0
             return False
         self._unused[slot] = True
         self.counts.ahead += 1
@@ -374,16 +380,18 @@ class RunStream(Stream):
         self._reached = 0
 
     def view(self, n: int, offset: int) -> memoryview | bytes:
-        """See `Stream.view`. At most 1 MiB at a time."""
-        n = min(n, self.size - offset, _LARGEST)
+        """See `Stream.view`."""
+        n = min(n, self.size - offset)
         if n <= 0 or offset < 0:
             return b""
+        if n > _LARGEST:
+            return self.pread(n, offset)
         end = offset + n
         length = self._runs.run
         if offset == self._expected:
             self._streak += 1
             self._expected = end
-        elif abs(offset - self._expected) < 2 * length:  # requests of one reader overtake each other
+        elif abs(offset - self._expected) <= _LARGEST:  # asked again, or overtaken by another request of the reader
             self._expected = max(end, self._expected)
         else:
             self._streak = self._reached = 0
@@ -398,14 +406,9 @@ class RunStream(Stream):
 
     def pread(self, n: int, offset: int) -> bytes:
         """See `Source.pread`."""
-        n = min(n, self.size - offset)
-        pieces = []
-        while n > 0:
-            piece = bytes(self.view(n, offset))
-            pieces.append(piece)
-            n -= len(piece)
-            offset += len(piece)
-        return b"".join(pieces)
+        end = min(offset + n, self.size) if offset >= 0 else 0
+        places = range(offset, end, _LARGEST)
+        return b"".join([bytes(self.view(min(_LARGEST, end - place), place)) for place in places])
 
     def _part(self, offset: int, end: int) -> memoryview | None:
         """Bytes that lie in one run."""
@@ -434,7 +437,7 @@ class RunStream(Stream):
 
     def _look_ahead(self, number: int, held: int) -> None:
         runs = self._runs
-        last = min(number + min(self._streak, _AHEAD), (self.size - 1) // runs.run)
+        last = min(number + min(self._streak, runs.depth), (self.size - 1) // runs.run)
         for ahead in range(max(number, self._reached) + 1, last + 1):
             start = self._position + ahead * runs.run
             if not runs.ahead(start, min(start + runs.run, self._position + self.size), held):

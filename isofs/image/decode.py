@@ -16,7 +16,6 @@ Contract of `Slots`:
 
 from __future__ import annotations
 
-import os
 from array import array
 from mmap import mmap
 from operator import sub
@@ -24,16 +23,9 @@ from typing import Final, Protocol
 
 from ..errors import NotReady
 from . import codecs
-from .blockmap import PLAIN, Rows
+from .blockmap import PLAIN, Rows, empty_rows
+from .compiled import compiled
 from .source import Source
-
-try:
-    from . import _decode
-except ImportError:
-    _decode = None  # type: ignore[assignment]
-
-compiled: Final = None if os.environ.get("ISOFS_PYTHON_DECODER") else _decode
-"""The compiled module, or None."""
 
 READY: Final = 0
 """The run was there."""
@@ -43,8 +35,6 @@ WAITED: Final = 2
 """The caller has waited for a worker that was at it."""
 COLD: Final = 3
 """It is not there, and would not be within a few milliseconds: storage must be waited for."""
-
-_EMPTY: Final = Rows.__new__(Rows, b"", b"", b"")  # type: ignore[arg-type]
 
 
 class File(Source, Protocol):
@@ -82,7 +72,7 @@ class Slots:
         self._file = file
         self._arena = memoryview(arena)
         self._slot_size = slot_size
-        self._runs: list[tuple[Rows, int, int]] = [(_EMPTY, 0, 0)] * (slots + 1)
+        self._runs: list[tuple[Rows, int, int]] = [(empty_rows(), 0, 0)] * (slots + 1)
         self._bad: list[frozenset[int] | None] = [None] * (slots + 1)
         self._room = [(rows, slot_size)] * slots + [(scratch_rows, scratch_size)]
         if len(self._arena) < slots * slot_size + scratch_size:
@@ -104,7 +94,7 @@ class Slots:
     def queue(self, slot: int, first: bool) -> bool:
         """Leaves a loaded slot to the workers, as the next thing that they do or as the last one.
 
-        False if there are none.
+        False if there are none, or if it is to be the next thing and all of them wait for storage.
         """
         return False
 
@@ -112,11 +102,14 @@ class Slots:
         """Sees to it that a loaded slot is decoded: `READY`, `HELPED`, `WAITED` or `COLD`.
 
         A caller that is not `patient` waits for nothing but a worker that is decoding, for `patience` seconds at most.
-        After `COLD` a slot is empty as after `load`, or in the hands of a worker.
+        After `COLD` a slot is empty as after `load`, or in the hands of a worker. Raises `ValueError` for a slot that
+        was never loaded.
         """
         if self._bad[slot] is not None:
             return READY
         rows, block_size, total = self._runs[slot]
+        if not rows.kinds:
+            raise ValueError("nothing is loaded")
         wants = (min(block_size, total - i * block_size) for i in range(len(rows.kinds)))
         try:
             made = codecs.decode_rows(self._file, zip(*rows, wants, strict=True), block_size)
@@ -187,8 +180,3 @@ def slots_for(kinds: frozenset[int]) -> type[Slots]:
     for kind in kinds:
         codecs.require(kind)
     return Slots
-
-
-def implementation() -> str:
-    """Which decoder serves."""
-    return "compiled" if compiled is not None else "Python"

@@ -14,7 +14,7 @@ from mmap import MAP_SHARED, PROT_READ, mmap
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ImageError, NotReady
-from .decode import compiled
+from .compiled import compiled
 from .source import Extents, Stream
 
 if TYPE_CHECKING:
@@ -33,20 +33,28 @@ class Mapping:
         self._view = memoryview(mmap(file.fileno(), file.size, MAP_SHARED, PROT_READ))
         # Only those whom the file belongs to, or who may write to it, learn from mincore what is in memory.
         self._told = compiled is not None and (
-            os.fstat(file.fileno()).st_uid == os.geteuid() or os.access(file.path, os.W_OK, effective_ids=True)
+            os.fstat(file.fileno()).st_uid == os.geteuid()
+            or os.access(f"/proc/self/fd/{file.fileno()}", os.W_OK, effective_ids=True)
         )
         self._nowhere = memoryview(bytearray(_PAGE))
+
+    def stream(self, extents: Extents, position: int) -> MappedStream:
+        """The stream of a file that lies in one piece at byte `position`."""
+        return MappedStream(extents, position, self)
 
     def slice(self, position: int, n: int) -> memoryview:
         """Bytes of the file, to be given to the kernel at once.
 
-        Raises `NotReady` if they are not in memory, `ImageError` if the file was changed.
+        Raises `NotReady` if they are not in memory, `ImageError` if the file was changed or cannot be read.
         """
         piece = self._view[position : position + n]
-        self.file.check()
-        if not (compiled.resident(piece) if compiled is not None and self._told else self._read(position, n)):
-            raise NotReady
-        return piece
+        try:
+            self.file.check()
+            if compiled.resident(piece) if compiled is not None and self._told else self._read(position, n):
+                return piece
+        except OSError as error:
+            raise _unreadable(position, n, error) from None
+        raise NotReady
 
     def bring(self, position: int, n: int, ahead: int) -> None:
         """Waits until bytes are in memory, and lets storage begin with those behind them."""
@@ -54,7 +62,7 @@ class Mapping:
             os.posix_fadvise(self.file.fileno(), position, n + ahead, os.POSIX_FADV_WILLNEED)
             self._read(position, n, 0)
         except OSError as error:
-            raise ImageError(f"reading {n} bytes at {position}: {os.strerror(error.errno or errno.EIO)}") from None
+            raise _unreadable(position, n, error) from None
 
     def _read(self, position: int, n: int, flags: int = getattr(os, "RWF_NOWAIT", 0)) -> bool:
         """Reads bytes to nowhere; False if they are not all in memory."""
@@ -73,6 +81,10 @@ class Mapping:
             position += got
             n -= got
         return True
+
+
+def _unreadable(position: int, n: int, error: OSError) -> ImageError:
+    return ImageError(f"reading {n} bytes at {position}: {os.strerror(error.errno or errno.EIO)}")
 
 
 class MappedStream(Stream):

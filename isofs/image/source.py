@@ -14,14 +14,17 @@ import os
 import stat
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ..errors import ImageError, IsofsError, NoImage, NotReady, SystemRefused, UsageError
+from .compiled import compiled
 
 if TYPE_CHECKING:
     from .plain import Mapping
+
+_SECOND: Final = 1_000_000_000
 
 _thread = threading.local()
 
@@ -75,6 +78,7 @@ class FileSource:
             _refuse_unless_seekable(status.st_mode, path)
             self.regular = stat.S_ISREG(status.st_mode)
             self.changed = status.st_mtime_ns
+            self._changed = divmod(self.changed, _SECOND)
             self.size = status.st_size if self.regular else os.lseek(self._fd, 0, os.SEEK_END)
         except OSError as error:
             self.close()
@@ -111,23 +115,22 @@ class FileSource:
 
     def check(self) -> None:
         """Raises `ImageError` once the file's size or time of modification is not that of its opening."""
-        if self.regular:
-            status = os.fstat(self._fd)
-            if status.st_size != self.size or status.st_mtime_ns != self.changed:
-                raise ImageError("the image file was changed while it is in use", "unmount it and mount it again")
+        if self.regular and not _unchanged(self._fd, self.size, *self._changed):
+            raise ImageError("the image file was changed while it is in use", "unmount it and mount it again")
 
     def stream(self, extents: Extents) -> Stream:
         """See `open_stream`."""
-        if extents.contiguous is None:
+        piece = extents.contiguous
+        if piece is None:
             return Stream(extents)
-        from .plain import MappedStream, Mapping
-
         if self._mapping is None:
+            from .plain import Mapping
+
             try:
                 self._mapping = Mapping(self)
             except OSError:  # no room for it in this process
                 return Stream(extents)
-        return MappedStream(extents, extents.contiguous.position, self._mapping)
+        return self._mapping.stream(extents, piece.position)
 
     def _pread_patiently(self, n: int, offset: int) -> bytes:
         piece = os.pread(self._fd, n, offset)
@@ -154,6 +157,15 @@ class FileSource:
         if got < n:  # the rest is not in memory, or the file has become shorter: a patient read finds out
             raise NotReady
         return bytes(buffer)
+
+
+def unchanged(fd: int, size: int, seconds: int, nanoseconds: int) -> bool:
+    """Whether a file has this size and this time of modification. This is the one in Python."""
+    status = os.fstat(fd)
+    return status.st_size == size and status.st_mtime_ns == seconds * _SECOND + nanoseconds
+
+
+_unchanged = unchanged if compiled is None else compiled.unchanged
 
 
 def _refuse_unless_seekable(mode: int, path: str) -> None:
@@ -198,12 +210,17 @@ class Extents:
     `label`. Reading beyond `size` gives nothing.
     """
 
-    def __init__(self, source: Source, extents: Sequence[Extent], label: str = "file") -> None:
+    def __init__(self, source: Source, extents: Sequence[Extent], label: str | Callable[[], str] = "file") -> None:
         self.source = source
-        self.extents = tuple(_merged(extents))
-        self.label = label
+        self.extents = tuple(extents) if len(extents) == 1 else tuple(_merged(extents))
+        self._label = label
         self._ends = tuple(accumulate(extent.length for extent in self.extents))
         self.size = self._ends[-1] if self._ends else 0
+
+    @property
+    def label(self) -> str:
+        """What errors call the file."""
+        return self._label if isinstance(self._label, str) else self._label()
 
     @property
     def contiguous(self) -> Extent | None:
@@ -283,15 +300,9 @@ class Stream:
         return bytes(self.view(n, offset))
 
 
-@runtime_checkable
-class _Streaming(Protocol):
-    """A source that has a quicker way to read a file that lies on it."""
-
-    def stream(self, extents: Extents) -> Stream: ...
-
-
 def open_stream(source: Source) -> Stream:
-    """The quickest way to read a file."""
-    if isinstance(source, Extents) and isinstance(source.source, _Streaming):
-        return source.source.stream(source)
+    """The quickest way to read a file: a source may have one of its own for files that lie on it, `stream(extents)`."""
+    if isinstance(source, Extents):
+        quicker: Callable[[Extents], Stream] = getattr(source.source, "stream", Stream)
+        return quicker(source)
     return Stream(source)

@@ -46,9 +46,6 @@ _ANSWER_WITHIN: Final = 60
 """Seconds for the kernel's first request."""
 _BUSY: Final = 10
 """Seconds that open files are served after a signal."""
-_TASKS: Final = 99
-"""Requests that are under way at most. No task ends before the mount does: the one that ends could be the one that
-would have come back for the next request (`waiting`)."""
 _REST: Final = 5
 """Seconds without an open file after which memory is given back."""
 _UNDER_WAY: Final = 1
@@ -241,7 +238,15 @@ def _serve(
     debug: bool,
 ) -> None:
     waiting = Waiting()
-    operations = Operations(volume, ready, waiting)
+
+    def answered() -> None:
+        if options.readahead is None:
+            ready()
+        else:  # the kernel takes its own size again when it has our answer
+            trio.lowlevel.current_trio_token().run_sync_soon(_read_ahead, mountpoint, options.readahead, ready)
+            waiting.tell()
+
+    operations = Operations(volume, answered, waiting)
     # From here to the receivers a signal would leave a dead mount.
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     _init(operations, mountpoint, _libfuse_options(image, options, debug=debug))
@@ -249,8 +254,6 @@ def _serve(
         log.info("another pyfuse3 than those we know: waiting as it does")
     own = mount_at(mountpoint)
     telling = Telling(image, operations, options, mountpoint, own)
-    if options.readahead is not None and own is not None:
-        _read_ahead(own, options.readahead)
     try:
         mounted()
 
@@ -266,14 +269,16 @@ def _serve(
         pyfuse3.close(unmount=False)
 
 
-def _read_ahead(own: Mount, size: int) -> None:
-    """Tells the kernel how far to read ahead on a mount; only root may."""
-    path = f"/sys/class/bdi/{own.device}/read_ahead_kb"
+def _read_ahead(mountpoint: str, size: int, ready: Callable[[], None]) -> None:
+    """Tells the kernel how far to read ahead on the mount, which only root may; then calls `ready`."""
+    own = mount_at(mountpoint)
+    path = f"/sys/class/bdi/{own.device if own else '?'}/read_ahead_kb"
     try:
         with open(path, "w") as setting:
             setting.write(str(size // limits.KIB))
     except OSError as error:
         log.warning("readahead stays as it is: %s: %s", path, error.strerror)
+    ready()
 
 
 def _one_arena() -> None:
@@ -338,7 +343,7 @@ async def _until_unmounted(own: Mount | None, operations: Operations, image: Ima
         await nursery.start(telling.on_signal)
         await nursery.start(telling.on_socket)
         nursery.start_soon(_rest, operations, image)
-        await pyfuse3.main(_TASKS, _TASKS)
+        await pyfuse3.main()
         nursery.cancel_scope.cancel()
 
 

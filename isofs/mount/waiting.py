@@ -11,8 +11,8 @@ asyncio replaces too:
 - The wait asks whether a request is there (`poll`), goes on asking for `_SPIN` microseconds, sleeps in `poll` for
   `_SLEEP` milliseconds, and only then waits in trio. An idle mount waits in trio and costs nothing.
 
-At the unmount the FUSE device reports an error and the task that waits for it ends. From then on the lock wakes
-everybody, or the tasks that are parked there would keep the process for ever.
+- A task that ends hands the lock over too: the session is over, or the task was one too many. Otherwise those that are
+  parked would keep the process for ever.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from __future__ import annotations
 import os
 import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, Final
 
 import pyfuse3
 import trio
 
-from ..image.decode import compiled
+from ..image.compiled import compiled
 
 _SPIN: Final = 40
 """Microseconds; more gained nothing."""
@@ -36,8 +37,8 @@ _SLEEP: Final = 2
 _TURN: Final = 64
 """Requests after which all other tasks get their turn."""
 
-REQUEST, EVENT, CLOSING = 1, 2, 4
-"""What `poll` tells: a request is there, another thread has something for us, the device is of no more use."""
+REQUEST, EVENT = 1, 2
+"""What `poll` tells: a request is there, or the end of the session; another thread has something for us."""
 
 Poll = Callable[[int, int, int, int], int]
 
@@ -45,17 +46,11 @@ Poll = Callable[[int, int, int, int], int]
 def poll(fd: int, event: int, _spin: int, sleep: int) -> int:
     """Waits for the FUSE device `fd` or the eventfd `event`, some microseconds awake and `sleep` milliseconds asleep.
 
-    Gives bits of `REQUEST`, `EVENT` and `CLOSING`, 0 for none. This is the one in Python: it does not spin.
+    Gives bits of `REQUEST` and `EVENT`, 0 for none. This is the one in Python: it does not spin.
     """
     poller = _poller(fd, event)
     found = poller.poll(0) or poller.poll(sleep)
-    told = 0
-    for number, events in found:
-        if number == event:
-            told |= EVENT
-        else:
-            told |= (REQUEST if events & select.POLLIN else 0) | (CLOSING if events & ~select.POLLIN else 0)
-    return told
+    return sum(EVENT if number == event else REQUEST for number, _ in found)
 
 
 @lru_cache(maxsize=1)
@@ -69,14 +64,12 @@ def _poller(fd: int, event: int) -> select.poll:
 class _Lock:
     """See the module. As much of `trio.Lock` as `async with` takes."""
 
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self) -> None:
         self._parked: deque[trio.lowlevel.Task] = deque()
         self._held = False
-        self._closing = False
-        waiting.lock = self
 
     async def __aenter__(self) -> None:
-        while self._held and not self._closing:
+        while self._held:
             task = trio.lowlevel.current_task()
             self._parked.append(task)
 
@@ -89,18 +82,10 @@ class _Lock:
 
     async def __aexit__(self, *_: object) -> None:
         self._held = False
-        if self._closing:
-            self.close()
 
     def handover(self) -> None:
         """Wakes a task that waits for the lock, if it is free."""
         if self._parked and not self._held:
-            trio.lowlevel.reschedule(self._parked.popleft())
-
-    def close(self) -> None:
-        """From now on nobody waits."""
-        self._closing = True
-        while self._parked:
             trio.lowlevel.reschedule(self._parked.popleft())
 
 
@@ -136,24 +121,15 @@ class Waiting:
 
     async def wait_readable(self, fd: int) -> None:
         """In place of `trio.lowlevel.wait_readable`."""
-        assert self.lock is not None
         told = self._poll(fd, self._event, _SPIN, _SLEEP)
         if told == REQUEST:
             self._in_a_row += 1
             if not self._in_a_row % _TURN:
                 await trio.lowlevel.cancel_shielded_checkpoint()
             return
-        if told & CLOSING:
-            self.lock.close()
-            return
         if told & EVENT:
             os.eventfd_read(self._event)
-        if not told & REQUEST:
-            await trio.lowlevel.wait_readable(fd)
-            if self._poll(fd, self._event, 0, 0) & CLOSING:
-                self.lock.close()
-        else:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+        await trio.lowlevel.wait_readable(fd)
 
 
 class _Seam:
@@ -164,10 +140,33 @@ class _Seam:
         self.lowlevel = _Lowlevel(waiting)
 
     def Lock(self) -> _Lock:  # noqa: N802 - trio's name
-        return _Lock(self._waiting)
+        self._waiting.lock = _Lock()
+        return self._waiting.lock
+
+    @asynccontextmanager
+    async def open_nursery(self) -> AsyncIterator[_Nursery]:
+        async with trio.open_nursery() as nursery:
+            yield _Nursery(nursery, self._waiting)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(trio, name)
+
+
+class _Nursery:
+    """A nursery of pyfuse3's tasks, each of which hands the lock over when it ends."""
+
+    def __init__(self, nursery: trio.Nursery, waiting: Waiting) -> None:
+        self._nursery = nursery
+        self._waiting = waiting
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object, name: object = None) -> None:
+        self._nursery.start_soon(self._run, function, *args, name=name)
+
+    async def _run(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        try:
+            await function(*args)
+        finally:
+            self._waiting.handover()
 
 
 class _Lowlevel:

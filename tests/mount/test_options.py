@@ -290,3 +290,31 @@ def test_any_text_gives_options_or_an_error_of_ours(texts: list[str]) -> None:
 def test_bytes_of_a_command_line_give_options_or_an_error_of_ours(raw: bytes) -> None:
     parsed = parsed_or_refused([os.fsdecode(raw)])
     assert parsed is None or isinstance(parsed, Options)
+
+
+# --- options of speed -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "threads"), [("0", 0), ("1", 1), ("64", 64)])
+def test_number_of_threads(text: str, threads: int) -> None:
+    assert parse_options([f"threads={text}"]).threads == threads
+
+
+@pytest.mark.parametrize("text", ["", "-1", "65", "two", "1.5", "\u0663", "9" * 5000])
+def test_numbers_of_threads_that_cannot_be(text: str) -> None:
+    refusal(f"threads={text}")
+
+
+@pytest.mark.parametrize(("text", "size"), [("1K", 1 << 10), ("128K", 128 << 10), ("1M", 1 << 20), ("64M", 64 << 20)])
+def test_sizes_of_the_read_ahead(text: str, size: int) -> None:
+    assert parse_options([f"readahead={text}"]).readahead == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "1023", "65M", "much"])
+def test_sizes_of_the_read_ahead_that_cannot_be(text: str) -> None:
+    refusal(f"readahead={text}")
+
+
+def test_the_wait_is_awake_unless_told_otherwise() -> None:
+    assert parse_options([]).spin
+    assert not parse_options(["nospin"]).spin

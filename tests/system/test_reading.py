@@ -6,7 +6,7 @@ import hashlib
 import os
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from writers.tools import require
 SECTORS: Final = 6000
 SIX_SLOTS: Final = "cache=4300K"
 """Three fourths of it are room for six runs of 512 KiB."""
-CONTAINERS: Final = {
+CONTAINERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "plain": lambda disc: disc,
     "cso": cso,
     "cso 16K": lambda disc: cso(disc, block_size=16384),

@@ -137,6 +137,16 @@ cdef bint find_entries(Bytes field, Py_ssize_t size, Use *found) noexcept:
     )
 
 
+cdef inline Py_ssize_t use_place(Bytes record, Py_ssize_t skipped, bint rock=True) noexcept:
+    """Where in a record its system use entries begin; without `rock` its system use field."""
+    cdef Py_ssize_t at = HEAD + record[32] + (record[32] & 1 ^ 1)
+    if not rock or skipped:
+        return at + skipped
+    if at + 8 <= record[0] and record[at + 6] == b'X' and record[at + 7] == b'A':
+        return at + XA_SIZE
+    return at
+
+
 cdef inline bint is_listed(Bytes record) noexcept:
     return not (record[25] & FLAG_ASSOCIATED or (record[32] == 1 and record[HEAD] <= 1))
 
@@ -236,12 +246,8 @@ def read_usual(
         if not is_listed(record):
             at += length
             continue
-        use_at = HEAD + record[32] + (record[32] & 1 ^ 1)
+        use_at = use_place(record, skipped if rock else 0, rock)
         if rock:
-            if skipped:
-                use_at += skipped
-            elif use_at + 8 <= length and record[use_at + 6] == b'X' and record[use_at + 7] == b'A':
-                use_at += XA_SIZE
             if use_at >= length or not find_entries(record + use_at, length - use_at, &use):
                 break
             directory = kind_of(use.px) == DIRECTORY
@@ -293,3 +299,28 @@ def read_usual(
         table[name] = entry
         at += length
     return at
+
+
+def usual_data(bytes data not None, Py_ssize_t block_size, skip):
+    """Byte position and size of the data of the usual regular file whose record `data` begins with, else None.
+
+    `data` ends where the record must have ended. `skip` as for `read_usual`.
+    """
+    cdef char *start
+    cdef Py_ssize_t size, use_at, skipped = skip or 0
+    cdef Bytes record
+    cdef Use use
+    PyBytes_AsStringAndSize(data, &start, &size)
+    record = <Bytes>start
+    if skipped < 0 or not is_usual(record, size) or not is_listed(record) or record[26] or record[27]:
+        return None
+    if skip is None:
+        if record[25] & FLAG_DIRECTORY:
+            return None
+    else:
+        use_at = use_place(record, skipped)
+        if use_at >= record[0] or not find_entries(record + use_at, record[0] - use_at, &use):
+            return None
+        if kind_of(use.px) != REGULAR:
+            return None
+    return (<long long>number(record + 2) + record[1]) * block_size, number(record + 10)

@@ -52,9 +52,9 @@ from .rockridge import RockRidge
 from .zisofs import open_zisofs
 
 try:
-    from ._records import read_usual as read_usual
-except ImportError:  # not compiled: the code below reads every record
-    read_usual = None  # type: ignore[assignment]
+    from . import _records as _records
+except ImportError:  # the code below reads every record
+    _records = None  # type: ignore[assignment]
 
 _LINK: Final = 1 << 63
 _LINK_BLOCKS: Final = 1 << 31
@@ -170,10 +170,13 @@ class Iso9660:
 
     def data(self, inode: int) -> Source:
         """See `Volume`."""
+        usual = self._usual_data(inode)
+        if usual is not None:
+            return Extents(self._disc, [Extent(*usual)], partial(self._label, inode))
         sections = self._sections(inode)
         first = sections[0]
         rock = self._rock_ridge(first)
-        label = names.printable(self._name(first, rock).decode("utf-8", "backslashreplace"))
+        label = self._label_of(first, rock)
         sequence = self.descriptor.sequence
         if self.descriptor.set_size > 1 and any(section.sequence not in (0, sequence) for section in sections):
             raise ImageError(f"{label}: its data is on volume {first.sequence} of the set, this is volume {sequence}")
@@ -191,6 +194,21 @@ class Iso9660:
         if rock and rock.zisofs:
             return open_zisofs(stored, rock.zisofs, self._cache)
         return stored
+
+    def _label(self, inode: int) -> str:
+        """What errors call a file."""
+        record = self._sections(inode)[0]
+        return self._label_of(record, self._rock_ridge(record))
+
+    def _label_of(self, record: Record, rock: RockRidge | None) -> str:
+        return names.printable(self._name(record, rock).decode("utf-8", "backslashreplace"))
+
+    def _usual_data(self, inode: int) -> tuple[int, int] | None:
+        """Place and size of the data of a file with a usual record; None where there is more to know."""
+        if _records is None or self.descriptor.set_size > 1:
+            return None
+        record = self._record_bytes(self._record_place(inode))
+        return _records.usual_data(record, self._block, self._skip if self.rock else None)
 
     def readlink(self, inode: int) -> bytes:
         """See `Volume`."""
@@ -293,8 +311,12 @@ class Iso9660:
         return (record.extent + record.xar_blocks) * self._block
 
     def _record_at(self, place: int) -> Record | None:
+        return parse_record(self._record_bytes(place), 0, place)
+
+    def _record_bytes(self, place: int) -> bytes:
+        """The bytes from a place on in which a record must fit."""
         n = SECTOR - place % SECTOR if self._block == SECTOR else SECTOR
-        return parse_record(self._disc.pread(min(n, 255), place), 0, place)
+        return self._disc.pread(min(n, 255), place)
 
     def _self_record(self, place: int) -> Record | None:
         """The `.` record of the directory at a place, None if there is no sound one."""
@@ -504,14 +526,14 @@ class Iso9660:
         self, data: bytes, place: int, entries: dict[bytes, Entry], above: Callable[[], frozenset[int]]
     ) -> Callable[[int], int] | None:
         """Reads the usual records of a directory from any place in it on; None where this is not compiled."""
-        if read_usual is None:
+        if _records is None:
             return None
         view = self._view
         skip = self._skip if self.rock else None
         permissions = (_DEFAULT_MODE if view.mode is None else view.mode) & ~view.fmask
         about_view = (self._mapped, stat.S_IFREG | permissions, view.fmask & 0o7777, view.uid, view.gid)
         return partial(
-            read_usual, data, place, self._block, entries, limits.DIRECTORY_RECORDS, above, skip, *about_view
+            _records.read_usual, data, place, self._block, entries, limits.DIRECTORY_RECORDS, above, skip, *about_view
         )
 
     def _directory_bytes(self, place: int) -> bytes:

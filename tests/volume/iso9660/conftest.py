@@ -13,10 +13,10 @@ from isofs.volume.iso9660 import volume
 def each_way(request: pytest.FixtureRequest) -> Iterator[None]:
     """Runs the tests of a module twice. In CI the compiled code has to be there: a skip fails the run."""
     if request.param == "compiled":
-        if volume.read_usual is None:
+        if volume._records is None:
             pytest.skip("isofs.volume.iso9660._records is not built")
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(volume, "read_usual", None)
+        patch.setattr(volume, "_records", None)
         yield

@@ -70,7 +70,7 @@ MOST_DIRECTORIES = 60
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
-    if seam.read_usual is None:
+    if seam._records is None:
         pytest.skip("isofs.volume.iso9660._records is not built")
 
 
@@ -118,7 +118,7 @@ def seen(image: bytes, view: View) -> Seen | str:
 def assert_same_both_ways(image: bytes, view: View) -> None:
     compiled = seen(image, view)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seam, "read_usual", None)
+        patch.setattr(seam, "_records", None)
         assert seen(image, view) == compiled
 
 
@@ -326,9 +326,9 @@ def test_the_limit_of_a_directorys_records(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def reader(data: bytes, table: dict[bytes, Entry], *, skip: int | None = 0, size: int = SECTOR) -> Callable[[int], int]:
-    assert seam.read_usual is not None
+    assert seam._records is not None
     return partial(
-        seam.read_usual,
+        seam._records.read_usual,
         *(data, 30 * SECTOR, size, table, 1000, frozenset, skip),
         *(lambda identifier, use: identifier, stat.S_IFREG | 0o555, 0, None, None),
     )
