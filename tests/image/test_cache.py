@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isofs.errors import ImageError
-from isofs.image.cache import Block, BlockCache
+from isofs.image.cache import BlockCache
+from isofs.image.codecs import Block
 
 LIMIT = 30.0
 SOME_EXAMPLES = settings(deadline=None, max_examples=60)

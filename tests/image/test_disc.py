@@ -4,12 +4,12 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from writers.containers import FLAG, entry, sample_disc, with_entry
 from writers.containers import cso as write
 from writers.sources import Memory, assert_same
+from writers.threads import LIMIT, impatient
 
 from isofs import limits
 from isofs.errors import ImageError, NotReady
@@ -17,10 +17,9 @@ from isofs.image import cso
 from isofs.image.blockmap import PLAIN, ZERO, BlockMap, Rows, empty_rows
 from isofs.image.cache import BlockCache
 from isofs.image.disc import Disc
-from isofs.image.source import never_wait
+from isofs.image.source import may_wait
 
 DISC = sample_disc(60, tail=700)
-LIMIT = 30.0
 
 
 def opened(image: bytes, cache: BlockCache | None = None) -> tuple[Disc, Memory]:
@@ -28,23 +27,6 @@ def opened(image: bytes, cache: BlockCache | None = None) -> tuple[Disc, Memory]
     disc = Disc(source, cso.open_map(source), cache or BlockCache(1 << 20))
     source.reads.clear()
     return disc, source
-
-
-def in_thread(function: Callable[[], object]) -> object:
-    """What the function gives or raises in a thread of its own, which `never_wait` may then spoil."""
-    results: list[object] = []
-
-    def run() -> None:
-        try:
-            results.append(function())
-        except Exception as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(LIMIT)
-    assert results, "the thread did not end"
-    return results[0]
 
 
 @pytest.mark.parametrize("cache", [0, 5000, 1 << 20])
@@ -200,28 +182,57 @@ def test_storage_that_fails_in_a_longer_read_does_not_fail_who_waits_for_a_sound
     assert outcomes["short"] == DISC[15 * 2048 : 16 * 2048]
 
 
-def test_impatient_thread_is_told_to_ask_again_until_the_blocks_are_there() -> None:
+def test_impatient_thread_decodes_a_few_milliseconds_worth_and_keeps_it() -> None:
     disc, source = opened(write(DISC))
-
-    def read() -> bytes:
-        never_wait()
-        return disc.pread(5000, 3000)
-
-    assert isinstance(in_thread(read), NotReady)
-    assert source.reads == []
+    assert impatient(lambda: disc.pread(5000, 3000)) == DISC[3000:8000]
+    reads = len(source.reads)
+    assert impatient(lambda: disc.pread(5000, 3000)) == DISC[3000:8000]
     assert disc.pread(5000, 3000) == DISC[3000:8000]
-    assert in_thread(read) == DISC[3000:8000]
+    assert len(source.reads) == reads
+    assert disc.cache.misses == 3
 
 
-def test_impatient_thread_gets_nothing_of_a_range_that_is_half_there() -> None:
-    disc, _ = opened(write(DISC))
-    disc.pread(2048, 0)
+@pytest.mark.parametrize("there", [0, 2048])
+def test_impatient_thread_is_told_to_ask_again_where_it_would_take_long(there: int) -> None:
+    long = random.Random(1).randbytes(100) * 20_000
+    disc, source = opened(write(long))
+    disc.pread(there, 0)
+    source.reads.clear()
+    with pytest.raises(NotReady):
+        impatient(lambda: disc.pread(len(long), 0))
+    assert source.reads == []
+    assert disc.pread(len(long), 0) == long
+
+
+class Cold(Memory):
+    """A source of which nothing is in memory."""
+
+    def pread(self, n: int, offset: int) -> bytes:
+        if not may_wait():
+            raise NotReady
+        return super().pread(n, offset)
+
+
+def test_impatient_thread_is_told_to_ask_again_where_storage_must_be_waited_for() -> None:
+    source = Cold(write(DISC))
+    disc = Disc(source, cso.open_map(source), BlockCache(1 << 20))
 
     def read() -> bytes:
-        never_wait()
         return disc.pread(4096, 0)
 
-    assert isinstance(in_thread(read), NotReady)
+    with pytest.raises(NotReady):  # for the index
+        impatient(read)
+    disc.blocks.row(0)
+    with pytest.raises(NotReady):
+        impatient(read)
+    assert read() == DISC[:4096]
+    assert impatient(read) == DISC[:4096]
+
+
+def test_impatient_thread_gets_the_error_of_a_damaged_block() -> None:
+    disc, _ = opened(with_entry(write(DISC), 20, 0))
+    with pytest.raises(ImageError, match="block 19"):
+        impatient(lambda: disc.pread(2048, 19 * 2048))
 
 
 def test_discs_that_share_a_cache_do_not_mix_their_blocks() -> None:

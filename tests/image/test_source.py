@@ -375,3 +375,47 @@ def test_extents_read_as_their_bytes_one_by_one(extents: list[Extent], n: int, o
     file = Extents(Memory(CONTENT), extents)
     assert file.size == len(places)
     assert file.pread(n, offset) == bytes(CONTENT[place] for place in places[offset : offset + n])
+
+
+def merged(*extents: Extent) -> tuple[Extent, ...]:
+    return Extents(Memory(CONTENT), extents).extents
+
+
+def test_sections_that_lie_behind_each_other_are_one() -> None:
+    assert merged(Extent(10, 5), Extent(15, 20), Extent(35, 1)) == (Extent(10, 26),)
+    assert merged(Extent(10, 5), Extent(15, 0), Extent(15, 5)) == (Extent(10, 10),)
+    assert merged(Extent(10, 5), Extent(15, 5), Extent(30, 5), Extent(35, 5)) == (Extent(10, 10), Extent(30, 10))
+
+
+@pytest.mark.parametrize(
+    "extents",
+    [
+        (Extent(10, 5), Extent(16, 5)),
+        (Extent(10, 5), Extent(14, 5)),
+        (Extent(15, 5), Extent(10, 5)),
+        (Extent(10, 5), Extent(10, 5)),
+        (Extent(10, 10, unit=5, gap=5), Extent(20, 10)),
+        (Extent(10, 10), Extent(20, 10, unit=5, gap=5)),
+    ],
+)
+def test_other_sections_stay_what_they_are(extents: tuple[Extent, ...]) -> None:
+    assert merged(*extents) == extents
+
+
+@pytest.mark.parametrize(
+    ("extents", "expected"),
+    [
+        ([Extent(10, 90)], Extent(10, 90)),
+        ([Extent(10, 30), Extent(40, 60)], Extent(10, 90)),
+        ([Extent(0, len(CONTENT))], Extent(0, len(CONTENT))),
+        ([Extent(len(CONTENT), 0)], Extent(len(CONTENT), 0)),
+        ([Extent(10, 30), Extent(41, 60)], None),
+        ([Extent(10, 30, unit=10, gap=10)], None),
+        ([Extent(1, len(CONTENT))], None),
+        ([Extent(len(CONTENT), 1)], None),
+        ([Extent(-1, 10)], None),
+        ([], None),
+    ],
+)
+def test_file_is_contiguous_if_it_is_one_range_on_the_disc(extents: list[Extent], expected: Extent | None) -> None:
+    assert Extents(Memory(CONTENT), extents).contiguous == expected
