@@ -201,8 +201,10 @@ class RunCache:
         self._scratch = count = max(limit // self._slot_size, 2)
         scratch_size = scratch_rows * blocks.block_size
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-        self._arena = mmap.mmap(-1, count * self._slot_size + scratch_size, flags=flags)
+        self._arena = mmap.mmap(-1, count * self._slot_size + scratch_size + _LARGEST, flags=flags)
         self._view = memoryview(self._arena)
+        self.joined = self._view[-_LARGEST:]
+        """Room for an answer that is made of several runs."""
         self._slots = slots(
             file,
             self._arena,
@@ -217,13 +219,23 @@ class RunCache:
         self._table: OrderedDict[tuple[int, int], int] = OrderedDict()  # run -> slot; the first is taken first
         self._generations = [0] * (count + 1)
         self._unused = bytearray(count)  # slots that were read ahead and not used yet
-        self.depth = min(_AHEAD, count - 1)
-        """Runs that are decoded ahead of a streak at most; 0 once there turned out to be no workers."""
+        self.readers = 0
+        """Streams that look ahead, among whom the slots are shared out."""
+        self._workers = True  # until it turns out that there are none
         self._at_hand = range(0)  # blocks in the scratch slot
 
     def close(self) -> None:
         """Ends the workers."""
         self._slots.stop()
+
+    @property
+    def depth(self) -> int:
+        """Runs that are decoded ahead of each streak at most."""
+        return min(_AHEAD, (self._scratch - 1) // max(self.readers, 1)) if self._workers else 0
+
+    def holds(self, start: int, end: int) -> bool:
+        """Whether there is a slot for a run."""
+        return (start, end) in self._table
 
     def exact(self, start: int, end: int) -> memoryview | None:
         """Bytes of the disc, at most `_LARGEST`, decoded here and now. None where they need blocks that are bad."""
@@ -295,7 +307,7 @@ class RunCache:
         if slot is None:
             return False
         if not self._slots.queue(slot, first=False):
-            self.depth = 0
+            self._workers = False
             return False
         self._unused[slot] = True
         self.counts.ahead += 1
@@ -304,6 +316,15 @@ class RunCache:
     def consumed(self, start: int, end: int) -> None:
         """A run was read to its end: the kernel keeps it, and its slot may be the next one that is taken."""
         self._table.move_to_end((start, end), last=False)
+
+    def give_up(self, start: int, end: int) -> None:
+        """A run that was read ahead will not be read."""
+        slot = self._table.get((start, end))
+        if slot is not None and self._unused[slot] and self._slots.drop(slot):
+            del self._table[start, end]
+            self._free.append(slot)
+            self._unused[slot] = False
+            self.counts.wasted += 1
 
     def shed(self) -> None:
         """Forgets all runs and gives their memory back, unless a worker is at one."""
@@ -377,7 +398,8 @@ class RunStream(Stream):
         self._runs = runs
         self._expected = 0
         self._streak = 0
-        self._reached = 0
+        self._number = 0  # of the run that was asked for last
+        self._reached = -1  # number of the last run that was decoded ahead; -1 for none
 
     def view(self, n: int, offset: int) -> memoryview | bytes:
         """See `Stream.view`."""
@@ -394,14 +416,15 @@ class RunStream(Stream):
         elif abs(offset - self._expected) <= _LARGEST:  # asked again, or overtaken by another request of the reader
             self._expected = max(end, self._expected)
         else:
-            self._streak = self._reached = 0
+            self._streak = 0
             self._expected = end
+            self.close()
         if self._streak <= _STREAK:
             found = self._runs.exact(self._position + offset, self._position + end)
         elif offset // length == (end - 1) // length:
             found = self._part(offset, end)
         else:
-            return self._joined(offset, end)
+            found = self._joined(offset, end)
         return self.source.pread(n, offset) if found is None else found
 
     def pread(self, n: int, offset: int) -> bytes:
@@ -410,36 +433,54 @@ class RunStream(Stream):
         places = range(offset, end, _LARGEST)
         return b"".join([bytes(self.view(min(_LARGEST, end - place), place)) for place in places])
 
+    def close(self) -> None:
+        """See `Stream.close`: what was decoded ahead is given up."""
+        if self._reached >= 0:
+            for number in range(self._number + 1, self._reached + 1):
+                self._runs.give_up(*self._run(number))
+            self._reached = -1
+            self._runs.readers -= 1
+
+    def _run(self, number: int) -> tuple[int, int]:
+        """First and last byte of a run, on the disc."""
+        start = number * self._runs.run
+        return self._position + start, self._position + min(start + self._runs.run, self.size)
+
     def _part(self, offset: int, end: int) -> memoryview | None:
         """Bytes that lie in one run."""
         runs, position = self._runs, self._position
-        number = offset // runs.run
-        start = number * runs.run
-        stop = min(start + runs.run, self.size)
-        slot = runs.find(position + start, position + stop)
+        self._number = number = offset // runs.run
+        start, stop = self._run(number)
+        if number <= self._reached and not runs.holds(start, stop):  # taken by others, and those behind it perhaps
+            self._reached = number
+        slot = runs.find(start, stop)
         if slot is None:
             return runs.exact(position + offset, position + end)
         self._look_ahead(number, slot)
-        found = runs.answer(slot, position + start, position + offset, position + end)
-        if end == stop:
-            runs.consumed(position + start, position + stop)
+        found = runs.answer(slot, start, position + offset, position + end)
+        if position + end == stop:
+            runs.consumed(start, stop)
         return found
 
-    def _joined(self, offset: int, end: int) -> bytes:
+    def _joined(self, offset: int, end: int) -> memoryview | None:
         """Bytes of several runs."""
-        pieces = []
+        room, done = self._runs.joined, 0
         while offset < end:
             part = min(end, (offset // self._runs.run + 1) * self._runs.run)
             found = self._part(offset, part)
-            pieces.append(bytes(self.source.pread(part - offset, offset) if found is None else found))
+            if found is None:
+                return None
+            room[done : done + len(found)] = found
+            done += len(found)
             offset = part
-        return b"".join(pieces)
+        return room[:done]
 
     def _look_ahead(self, number: int, held: int) -> None:
         runs = self._runs
         last = min(number + min(self._streak, runs.depth), (self.size - 1) // runs.run)
         for ahead in range(max(number, self._reached) + 1, last + 1):
-            start = self._position + ahead * runs.run
-            if not runs.ahead(start, min(start + runs.run, self._position + self.size), held):
+            if not runs.ahead(*self._run(ahead), held):
                 break
+            if self._reached < 0:
+                runs.readers += 1
             self._reached = ahead

@@ -299,6 +299,9 @@ class Stream:
         """See `Source.pread`."""
         return bytes(self.view(n, offset))
 
+    def close(self) -> None:
+        """Nothing more will be read."""
+
 
 def open_stream(source: Source) -> Stream:
     """The quickest way to read a file: a source may have one of its own for files that lie on it, `stream(extents)`."""

@@ -284,7 +284,9 @@ class Operations(pyfuse3.Operations):
     @answering
     async def release(self, fh: FileHandleT) -> None:
         """The last holder has closed the file."""
-        self._files.pop(fh, None)
+        stream = self._files.pop(fh, None)
+        if stream is not None:
+            stream.close()
         if not self._files:
             self.all_closed.set()
 
