@@ -16,11 +16,10 @@ import functools
 import logging
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from time import monotonic_ns
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 
 import pyfuse3
 import trio
@@ -35,13 +34,16 @@ from .waiting import Waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 _FOREVER: Final = 86_400.0
 """Seconds that the kernel keeps names and attributes: a disc does not change."""
 _BATCH: Final = 256
 """Entries whose attributes are fetched together when a directory is listed; one request takes about 200."""
 _ANSWERS: Final = 16_384
-"""Entries whose attributes are kept as pyfuse3 takes them, some 300 bytes each, for the next listing."""
+"""Entries whose attributes are kept as pyfuse3 takes them, some 300 bytes each, for the next listing; as many
+directories, with their parents, and targets of links."""
 _READERS: Final = 16
 """Threads that may wait for the data of files at a time."""
 _FINDERS: Final = 4
@@ -100,8 +102,9 @@ class Operations(pyfuse3.Operations):
         self._handles = count(1)
         self._files: dict[FileHandleT, Stream] = {}
         self._directories: dict[FileHandleT, tuple[int, Sequence[Entry]]] = {}
-        self._answers: OrderedDict[tuple[int, int], list[EntryAttributes]] = OrderedDict()
-        self._answers_kept = 0
+        self._answers: _Kept[tuple[int, int], list[EntryAttributes]] = _Kept(_ANSWERS)
+        self._folders: _Kept[int, tuple[EntryAttributes, int]] = _Kept(_ANSWERS)
+        self._targets: _Kept[int, bytes] = _Kept(_ANSWERS)
         self._said: set[str] = set()
         self._absent = EntryAttributes()
         self._absent.st_ino = 0
@@ -168,8 +171,12 @@ class Operations(pyfuse3.Operations):
 
     @answering
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> bytes:
-        """The target of a symbolic link."""
-        return await self._ask(self._volume.readlink, inode)
+        """The target of a symbolic link: the kernel asks each time."""
+        target = self._targets.get(inode)
+        if target is None:
+            target = await self._ask(self._volume.readlink, inode)
+            self._targets.keep(inode, target)
+        return target
 
     @answering
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
@@ -197,8 +204,9 @@ class Operations(pyfuse3.Operations):
         """Entries from `start_id` on: 0 is `.`, 1 is `..`, 2 the first name. They go on until the reply is full."""
         inode, entries = self._directories[fh]
         for place in range(start_id, 2):
-            about = self._volume.attributes if place == 0 else self._attributes_of_parent
-            answer = _entry(await self._ask(about, inode))
+            answer, parent = self._folders.get(inode) or await self._folder(inode)
+            if place == 1:
+                answer, _ = self._folders.get(parent) or await self._folder(parent)
             if not pyfuse3.readdir_reply(token, b"." * (place + 1), answer, place + 1):
                 return
         place = max(start_id - 2, 0)
@@ -214,17 +222,21 @@ class Operations(pyfuse3.Operations):
         """The answers for one batch of a directory's entries, which are kept for the next listing."""
         batch = entries[number * _BATCH : (number + 1) * _BATCH]
         found = await self._ask(self._attributes_of_all, batch)
-        answers = [
-            _unknown(entry.inode) if attributes is None else _entry(attributes)
-            for entry, attributes in zip(batch, found, strict=True)
-        ]
-        if None not in found and len(entries) <= _ANSWERS:
-            if (inode, number) not in self._answers:
-                self._answers_kept += len(answers)
-            self._answers[inode, number] = answers
-            while self._answers_kept > _ANSWERS:
-                self._answers_kept -= len(self._answers.popitem(last=False)[1])
+        answers = []
+        for entry, attributes in zip(batch, found, strict=True):
+            answer = _unknown(entry.inode) if attributes is None else _entry(attributes)
+            if entry.attributes is None and attributes is not None:
+                self._folders.keep(entry.inode, (answer, inode))
+            answers.append(answer)
+        if None not in found:
+            self._answers.keep((inode, number), answers, len(answers))
         return answers
+
+    async def _folder(self, inode: int) -> tuple[EntryAttributes, int]:
+        """A directory's own answer, and its parent; as a rule they are known from the listing of the parent."""
+        found = _entry(await self._ask(self._volume.attributes, inode)), await self._ask(self._volume.parent, inode)
+        self._folders.keep(inode, found)
+        return found
 
     def _attributes_of_parent(self, inode: int) -> Attributes:
         return self._volume.attributes(self._volume.parent(inode))
@@ -317,6 +329,28 @@ class Operations(pyfuse3.Operations):
     write: Any = _read_only
     setxattr: Any = _read_only
     removexattr: Any = _read_only
+
+
+class _Kept(Generic[K, V]):
+    """What was made last, up to `most` in weight."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._weight = 0
+        self._kept: dict[K, tuple[V, int]] = {}
+
+    def get(self, key: K) -> V | None:
+        """What is kept under a key."""
+        found = self._kept.get(key)
+        return None if found is None else found[0]
+
+    def keep(self, key: K, value: V, weight: int = 1) -> None:
+        """Keeps a value, in place of the oldest ones if there is no room."""
+        if key not in self._kept:
+            self._kept[key] = value, weight
+            self._weight += weight
+            while self._weight > self._most:
+                self._weight -= self._kept.pop(next(iter(self._kept)))[1]
 
 
 def _entry(attributes: Attributes) -> EntryAttributes:

@@ -301,26 +301,38 @@ def read_usual(
     return at
 
 
+cdef Bytes usual_record(bytes data, skip, Use *use) except? NULL:
+    """The usual record of a file that `data` begins with, NULL for any other; with Rock Ridge `use` are its entries."""
+    cdef char *start
+    cdef Py_ssize_t size, at, skipped = skip or 0
+    PyBytes_AsStringAndSize(data, &start, &size)
+    cdef Bytes record = <Bytes>start
+    if skipped < 0 or not is_usual(record, size) or not is_listed(record):
+        return NULL
+    if skip is not None:
+        at = use_place(record, skipped)
+        if at >= record[0] or not find_entries(record + at, record[0] - at, use):
+            return NULL
+    return record
+
+
 def usual_data(bytes data not None, Py_ssize_t block_size, skip):
     """Byte position and size of the data of the usual regular file whose record `data` begins with, else None.
 
     `data` ends where the record must have ended. `skip` as for `read_usual`.
     """
-    cdef char *start
-    cdef Py_ssize_t size, use_at, skipped = skip or 0
-    cdef Bytes record
     cdef Use use
-    PyBytes_AsStringAndSize(data, &start, &size)
-    record = <Bytes>start
-    if skipped < 0 or not is_usual(record, size) or not is_listed(record) or record[26] or record[27]:
+    cdef Bytes record = usual_record(data, skip, &use)
+    if record == NULL or record[26] or record[27]:
         return None
-    if skip is None:
-        if record[25] & FLAG_DIRECTORY:
-            return None
-    else:
-        use_at = use_place(record, skipped)
-        if use_at >= record[0] or not find_entries(record + use_at, record[0] - use_at, &use):
-            return None
-        if kind_of(use.px) != REGULAR:
-            return None
+    if record[25] & FLAG_DIRECTORY if skip is None else kind_of(use.px) != REGULAR:
+        return None
     return (<long long>number(record + 2) + record[1]) * block_size, number(record + 10)
+
+
+def usual_link(bytes data not None, skip):
+    """The SL entry of the usual symbolic link whose record `data` begins with, else None. As `usual_data`."""
+    cdef Use use
+    if skip is None or usual_record(data, skip, &use) == NULL or kind_of(use.px) != LINK or use.sl == NULL:
+        return None
+    return <bytes>use.sl[:use.sl[2]]

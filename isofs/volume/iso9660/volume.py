@@ -212,6 +212,10 @@ class Iso9660:
 
     def readlink(self, inode: int) -> bytes:
         """See `Volume`."""
+        if _records is not None and self.rock:
+            usual = _records.usual_link(self._record_bytes(self._record_place(inode)), self._skip)
+            if usual is not None:
+                return rockridge.link_target((usual,))
         rock = self._rock_ridge(self._sections(inode)[0])
         if rock is None or rock.mode is None or not stat.S_ISLNK(rock.mode):
             raise StaleInode(f"inode {inode} is no symbolic link")
