@@ -440,6 +440,7 @@ class RunStream(Stream):
                 self._runs.give_up(*self._run(number))
             self._reached = -1
             self._runs.readers -= 1
+            self.busy = False
 
     def _run(self, number: int) -> tuple[int, int]:
         """First and last byte of a run, on the disc."""
@@ -484,3 +485,4 @@ class RunStream(Stream):
             if self._reached < 0:
                 runs.readers += 1
             self._reached = ahead
+        self.busy = self._reached > number

@@ -287,6 +287,8 @@ class Stream:
         self.source = source
         """The same bytes, for any thread, without looking ahead."""
         self.size = source.size
+        self.busy = False
+        """Whether other threads are at work for what will be asked next."""
 
     def view(self, n: int, offset: int) -> memoryview | bytes:
         """As `pread`, for the system call that takes the bytes: they are valid until anything else is read.

@@ -30,7 +30,7 @@ from ..errors import IsofsError, NotReady
 from ..image.source import Stream, open_stream
 from ..volume.tree import Attributes, Entry, Volume, attributes_of
 from .counters import Counters
-from .waiting import Waiting
+from .waiting import BRIEFLY, SPIN, Waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -278,6 +278,7 @@ class Operations(pyfuse3.Operations):
         except NotReady as missing:
             found = await self._read_later(stream, size, off, missing)
         self.counters.bytes += len(found)
+        self._waiting.spin = BRIEFLY if stream.busy else SPIN
         return cast(bytes, found)
 
     async def _read_later(self, stream: Stream, size: int, off: int, missing: NotReady) -> memoryview | bytes:

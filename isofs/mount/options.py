@@ -154,7 +154,7 @@ OPTIONS: Final = (
     Option("cache", "SIZE", "32M", "memory for decoded data of compressed images", "mount", _cache),
     Option("threads", "N", "one for each core, at most 4", "threads that decode ahead; 0: none", "mount", _threads),
     Option("readahead", "SIZE", "the kernel's, 128K", "how far the kernel reads ahead; for root", "mount", _readahead),
-    Option("nospin", "", "off", "sleep at once when there is no request, instead of 40 microseconds later", "mount"),
+    Option("nospin", "", "off", "sleep at once when there is no request, instead of 0.1 ms later", "mount"),
     Option("allow_other", "", "on for root, off for users", "other users may use the mount", "mount"),
     Option("noexec", "", "off", "programs on the disc cannot be run", "libfuse"),
     *(

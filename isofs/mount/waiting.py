@@ -8,7 +8,7 @@ asyncio replaces too:
 - The lock is taken without a turn of the scheduler when it is free, and wakes nobody when it is released: the task that
   got a request comes back for the next one itself. Another task is woken by a handler that is about to suspend
   (`handover`).
-- The wait asks whether a request is there (`poll`), goes on asking for `_SPIN` microseconds, sleeps in `poll` for
+- The wait asks whether a request is there (`poll`), goes on asking for `SPIN` microseconds, sleeps in `poll` for
   `_SLEEP` milliseconds, and only then waits in trio. An idle mount waits in trio and costs nothing.
 
 - A task that ends hands the lock over too: the session is over, or the task was one too many. Otherwise those that are
@@ -30,8 +30,10 @@ import trio
 
 from ..image.compiled import compiled
 
-_SPIN: Final = 40
-"""Microseconds; more gained nothing."""
+SPIN: Final = 100
+"""Microseconds; a core that has to wake up takes up to fifty of them."""
+BRIEFLY: Final = 40
+"""Microseconds where all cores have work: they are better used for that."""
 _SLEEP: Final = 2
 """Milliseconds."""
 _TURN: Final = 64
@@ -94,6 +96,8 @@ class Waiting:
 
     def __init__(self) -> None:
         self.lock: _Lock | None = None
+        self.spin = SPIN
+        """Microseconds that the next wait is awake."""
         self._event = -1
         self._in_a_row = 0
         self._poll: Poll = poll if compiled is None else compiled.poll
@@ -121,7 +125,7 @@ class Waiting:
 
     async def wait_readable(self, fd: int) -> None:
         """In place of `trio.lowlevel.wait_readable`."""
-        told = self._poll(fd, self._event, _SPIN, _SLEEP)
+        told = self._poll(fd, self._event, self.spin, _SLEEP)
         if told == REQUEST:
             self._in_a_row += 1
             if not self._in_a_row % _TURN:
