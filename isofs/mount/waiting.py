@@ -100,6 +100,7 @@ class Waiting:
         """Microseconds that the next wait is awake."""
         self._event = -1
         self._in_a_row = 0
+        self._others = False  # whether other tasks have something to do now
         self._poll: Poll = poll if compiled is None else compiled.poll
 
     def install(self) -> bool:
@@ -115,6 +116,7 @@ class Waiting:
 
     def handover(self) -> None:
         """To be called by a handler before it suspends: another task takes the next request."""
+        self._others = True
         if self.lock is not None:
             self.lock.handover()
 
@@ -125,15 +127,25 @@ class Waiting:
 
     async def wait_readable(self, fd: int) -> None:
         """In place of `trio.lowlevel.wait_readable`."""
+        if self._others:
+            self._others = False
+            await _turns()
         told = self._poll(fd, self._event, self.spin, _SLEEP)
         if told == REQUEST:
             self._in_a_row += 1
             if not self._in_a_row % _TURN:
                 await trio.lowlevel.cancel_shielded_checkpoint()
             return
-        if told & EVENT:
+        if told & EVENT:  # written just before the thread tells trio what it has
             os.eventfd_read(self._event)
+            self._others = True
         await trio.lowlevel.wait_readable(fd)
+
+
+async def _turns() -> None:
+    """Lets all other tasks go on: those that can at once, and those that they wake."""
+    await trio.lowlevel.cancel_shielded_checkpoint()
+    await trio.lowlevel.cancel_shielded_checkpoint()
 
 
 class _Seam:

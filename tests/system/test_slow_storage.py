@@ -102,6 +102,7 @@ def test_who_asks_for_what_is_in_memory_does_not_wait(
     before = latencies(point, 0.5)
     with storage.stalled(first, last):
         reader = subprocess.Popen([sys.executable, "-c", asks, point / what], stdout=subprocess.PIPE, text=True)
+        time.sleep(0.2)  # the reader gets as far as it can
         during = latencies(point, STALL, lambda: reader.poll() is not None)
         stalled = reader.poll() is None
     assert reader.communicate(timeout=LIMIT)[0].strip() == answer

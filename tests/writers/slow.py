@@ -50,7 +50,7 @@ class _Storage(pyfuse3.Operations):
 
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         while self._stalls(off, off + size):
-            await trio.sleep(0.01)
+            await trio.sleep(0.1)
         return os.pread(self._fd, size, off)
 
     def _stalls(self, start: int, end: int) -> bool:
