@@ -795,6 +795,16 @@ def resident(buffer):
     return bool(answer)
 
 
+def cached(int fd, Py_ssize_t n, int64_t offset):
+    """`n` bytes of a file if all of them are in memory, else None; an error counts as not in memory."""
+    if n < 0 or offset < 0:
+        raise ValueError("no such bytes")
+    cdef object data = PyBytes_FromStringAndSize(NULL, n)
+    if _pread(fd, <uint8_t *>PyBytes_AsString(data), <size_t>n, <uint64_t>offset, False) < n:
+        return None
+    return data
+
+
 def unchanged(int fd, int64_t size, long seconds, long nanoseconds):
     """See `image.source.unchanged`."""
     cdef timespec changed

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .source import FileSource
 
 _PAGE: Final = 4096
+_COPIED: Final = 16 << 10
+"""Bytes up to which an answer is copied."""
 _AHEAD: Final = 2 << 20
 """Bytes that storage is told of ahead of a reader that it keeps waiting."""
 
@@ -42,19 +44,27 @@ class Mapping:
         """The stream of a file that lies in one piece at byte `position`."""
         return MappedStream(extents, position, self)
 
-    def slice(self, position: int, n: int) -> memoryview:
-        """Bytes of the file, to be given to the kernel at once.
+    def slice(self, position: int, n: int) -> memoryview | bytes:
+        """Bytes of the file, to be given to the kernel at once; a few are copied, which is quicker than a page fault.
 
         Raises `NotReady` if they are not in memory, `ImageError` if the file was changed or cannot be read.
         """
-        piece = self._view[position : position + n]
         try:
+            if compiled is not None and n <= _COPIED:
+                piece: memoryview | bytes | None = compiled.cached(self.file.fileno(), n, position)
+            else:
+                piece = self._mapped(position, n)
             self.file.check()
-            if compiled.resident(piece) if compiled is not None and self._told else self._read(position, n):
-                return piece
         except OSError as error:
             raise _unreadable(position, n, error) from None
-        raise NotReady
+        if piece is None:
+            raise NotReady
+        return piece
+
+    def _mapped(self, position: int, n: int) -> memoryview | None:
+        piece = self._view[position : position + n]
+        there = compiled.resident(piece) if compiled is not None and self._told else self._read(position, n)
+        return piece if there else None
 
     def bring(self, position: int, n: int, ahead: int) -> None:
         """Waits until bytes are in memory, and lets storage begin with those behind them."""

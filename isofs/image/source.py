@@ -107,11 +107,13 @@ class FileSource:
         if n <= 0 or offset < 0:
             return b""
         try:
-            data = self._pread_patiently(n, offset) if may_wait() else self._pread_from_memory(n, offset)
+            data = self._pread_patiently(n, offset) if may_wait() else _cached(self._fd, n, offset)
             self.check()
-            return data
         except OSError as error:
             raise ImageError(f"reading {n} bytes at {offset}: {os.strerror(error.errno or errno.EIO)}") from None
+        if data is None:
+            raise NotReady
+        return data
 
     def check(self) -> None:
         """Raises `ImageError` once the file's size or time of modification is not that of its opening."""
@@ -144,19 +146,15 @@ class FileSource:
             piece = os.pread(self._fd, n, offset) if n else b""
         return b"".join(pieces)
 
-    def _pread_from_memory(self, n: int, offset: int) -> bytes:
-        buffer = bytearray(n)
-        try:
-            got = os.preadv(self._fd, [buffer], offset, os.RWF_NOWAIT)
-        except (BlockingIOError, NotImplementedError):
-            raise NotReady from None
-        except OSError as error:
-            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):  # this file system cannot tell
-                raise NotReady from None
-            raise
-        if got < n:  # the rest is not in memory, or the file has become shorter: a patient read finds out
-            raise NotReady
-        return bytes(buffer)
+
+def cached(fd: int, n: int, offset: int) -> bytes | None:
+    """`n` bytes of a file if all of them are in memory, else None. This is the one in Python."""
+    buffer = bytearray(n)
+    try:
+        got = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except (OSError, NotImplementedError):  # not in memory, or nobody can tell: a patient read finds out
+        return None
+    return bytes(buffer) if got == n else None
 
 
 def unchanged(fd: int, size: int, seconds: int, nanoseconds: int) -> bool:
@@ -165,6 +163,7 @@ def unchanged(fd: int, size: int, seconds: int, nanoseconds: int) -> bool:
     return status.st_size == size and status.st_mtime_ns == seconds * _SECOND + nanoseconds
 
 
+_cached = cached if compiled is None else compiled.cached
 _unchanged = unchanged if compiled is None else compiled.unchanged
 
 
@@ -214,8 +213,7 @@ class Extents:
         self.source = source
         self.extents = tuple(extents) if len(extents) == 1 else tuple(_merged(extents))
         self._label = label
-        self._ends = tuple(accumulate(extent.length for extent in self.extents))
-        self.size = self._ends[-1] if self._ends else 0
+        self.size = sum([extent.length for extent in self.extents])
 
     @property
     def label(self) -> str:
@@ -249,10 +247,11 @@ class Extents:
 
     def _ranges(self, n: int, offset: int) -> Iterator[tuple[int, int]]:
         """Positions and lengths in the source of `n` bytes from `offset`."""
-        i = bisect_right(self._ends, offset)
+        ends = tuple(accumulate(extent.length for extent in self.extents))
+        i = bisect_right(ends, offset)
         while n > 0:
             extent = self.extents[i]
-            inside = offset - (self._ends[i] - extent.length)
+            inside = offset - (ends[i] - extent.length)
             length = min(n, extent.length - inside)
             if extent.unit:
                 unit, within = divmod(inside, extent.unit)
@@ -262,7 +261,7 @@ class Extents:
                 yield extent.position + inside, length
             n -= length
             offset += length
-            if offset >= self._ends[i]:
+            if offset >= ends[i]:
                 i += 1
 
 

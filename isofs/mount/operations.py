@@ -124,13 +124,10 @@ class Operations(pyfuse3.Operations):
 
     async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer to a question about the tree: at once if it is in memory, else by a worker."""
-        return await self._by(self._finders, functools.partial(question, *args, **kwargs))
-
-    async def _by(self, workers: trio.CapacityLimiter, question: Callable[[], T]) -> T:
         try:
-            return question()
+            return question(*args, **kwargs)
         except NotReady:
-            return await self._elsewhere(workers, question)
+            return await self._elsewhere(self._finders, functools.partial(question, *args, **kwargs))
 
     async def _elsewhere(self, workers: trio.CapacityLimiter, question: Callable[[], T]) -> T:
         """Asks by a thread that may wait; meanwhile another task takes requests."""
@@ -264,7 +261,10 @@ class Operations(pyfuse3.Operations):
         """For reading only. The kernel may keep the pages of earlier readers."""
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             raise FUSEError(errno.EROFS)
-        data = await self._by(self._readers, functools.partial(self._volume.data, inode))
+        try:
+            data = self._volume.data(inode)
+        except NotReady:
+            data = await self._elsewhere(self._readers, functools.partial(self._volume.data, inode))
         handle = next(self._handles)
         self._files[handle] = open_stream(data)
         return FileInfo(fh=handle, keep_cache=True)

@@ -468,6 +468,11 @@ class Iso9660:
             self._parsing.release()
 
     def _known(self, place: int) -> Directory | None:
+        with self._tables_lock:
+            table = self._tables.get(place)
+            if table is not None:
+                self._tables.move_to_end(place)
+                return table
         table = self._held.get(place)
         if table is not None:
             self._keep(place, table)
