@@ -101,14 +101,14 @@ class Session:
 
     def run(self, plan: Plan) -> list[Row]:
         """Measures a row: rounds to warm up, then those that count. Compares the data of ours if it must."""
-        for name in plan.images & self.data.images.keys():
-            keep_in_memory(self.data.images[name])
         rows = [Row(f"{plan.name} {figure}".strip(), plan.title, plan.unit, plan.better, {}) for figure in plan.figures]
         contenders = self._contenders(plan)
         for row in rows:
             row.series = {label: Series() for label in contenders}
         failed: set[str] = set()
         for number in range(self.warm_up + self.rounds):
+            for name in plan.images & self.data.images.keys():  # each round: some kernels throw out what rests
+                keep_in_memory(self.data.images[name])
             for label in in_turns(list(contenders), number):
                 outcome = None
                 if label not in failed:
