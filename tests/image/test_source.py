@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from writers.sources import Memory
 
 from isofs.errors import ImageError, NoImage, NotReady, SystemRefused, UsageError
+from isofs.image import source as image_source
+from isofs.image.compiled import compiled
 from isofs.image.source import Extent, Extents, FileSource, may_wait, never_wait
 
 CONTENT = bytes(range(256)) * 64
@@ -271,6 +273,7 @@ def test_impatient_thread_does_not_get_what_is_not_in_memory(
         never_wait()
         return file.pread(1000, 3000)
 
+    monkeypatch.setattr(image_source, "_cached", image_source.cached)  # the one in Python
     monkeypatch.setattr(os, "preadv", not_resident)
     assert isinstance(in_thread(read), NotReady)
     assert file.pread(1000, 3000) == CONTENT[3000:4000]
@@ -284,13 +287,12 @@ def test_impatient_thread_does_not_get_half_of_a_read(file: FileSource, monkeypa
         never_wait()
         return file.pread(1000, 3000)
 
+    monkeypatch.setattr(image_source, "_cached", image_source.cached)
     monkeypatch.setattr(os, "preadv", half)
     assert isinstance(in_thread(read), NotReady)
 
 
-def test_bad_storage_is_an_image_error_for_an_impatient_thread(
-    file: FileSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_storage_is_an_error_of_the_thread_that_waits(file: FileSource, monkeypatch: pytest.MonkeyPatch) -> None:
     def bad(*args: object) -> int:
         raise OSError(5, "Input/output error")
 
@@ -298,8 +300,25 @@ def test_bad_storage_is_an_image_error_for_an_impatient_thread(
         never_wait()
         return file.pread(1000, 3000)
 
+    monkeypatch.setattr(image_source, "_cached", image_source.cached)
     monkeypatch.setattr(os, "preadv", bad)
-    assert isinstance(in_thread(read), ImageError)
+    monkeypatch.setattr(os, "pread", bad)
+    assert isinstance(in_thread(read), NotReady)
+    with pytest.raises(ImageError, match="Input/output error"):
+        file.pread(1000, 3000)
+
+
+def test_what_is_in_memory_is_the_same_in_c_and_in_python(file: FileSource) -> None:
+    assert compiled is not None or not os.environ.get("CI")
+    for way in (image_source, compiled or image_source):
+        assert way.cached(file.fileno(), 1000, 3000) == CONTENT[3000:4000]
+        assert way.cached(file.fileno(), 10, len(CONTENT) - 5) is None  # shorter than asked for
+        assert way.cached(file.fileno(), 0, 3) == b""
+        seconds, nanoseconds = divmod(file.changed, 1_000_000_000)
+        assert way.unchanged(file.fileno(), file.size, seconds, nanoseconds)
+        assert not way.unchanged(file.fileno(), file.size + 1, seconds, nanoseconds)
+        assert not way.unchanged(file.fileno(), file.size, seconds, nanoseconds ^ 1)
+        assert not way.unchanged(file.fileno(), file.size, seconds - 1, nanoseconds)
 
 
 # --- extents --------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def wrong_ranges(mounted: Path, original: bytes, seed: int) -> list[tuple[int, i
     wrong = []
     fd = os.open(mounted, os.O_RDONLY)
     try:
-        for _ in range(25):
+        for _ in range(12):
             at = chance.randrange(len(original))
             for _ in range(chance.choice((1, 4, 12))):
                 n = chance.choice((4096, 65_536, 131_072, 300_000))
