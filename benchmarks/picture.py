@@ -215,4 +215,4 @@ def _caption(results: Results, drawn: Sequence[Panel]) -> str:
     rounds = f"median of {results.rounds} rounds, line: least to most" if results.rounds > 1 else "one round"
     machine = results.machine
     where = f"{machine.get('cpu', '')}, {machine.get('cores', '?')} cores, {machine.get('kernel', '')}".strip(", ")
-    return f"more than 1{TIMES}: isofs is faster; less: slower ({rounds}{cut})\n{where}"
+    return f"more than 1{TIMES}: isofs is faster; less: slower\n({rounds}{cut})\n{where}"
