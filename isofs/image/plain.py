@@ -50,9 +50,10 @@ class Mapping:
         Raises `NotReady` if they are not in memory, `ImageError` if the file was changed or cannot be read.
         """
         try:
+            piece: memoryview | bytes | None = None
             if compiled is not None and n <= _COPIED:
-                piece: memoryview | bytes | None = compiled.cached(self.file.fileno(), n, position)
-            else:
+                piece = compiled.cached(self.file.fileno(), n, position)
+            if piece is None:  # some file systems cannot tell; mincore can
                 piece = self._mapped(position, n)
             self.file.check()
         except OSError as error:

@@ -243,3 +243,13 @@ def test_machine_without_room_for_a_mapping_reads_by_pread(disc: FileSource, mon
     monkeypatch.setattr(plain, "mmap", refuse)
     stream = open_stream(Extents(disc, [Extent(*FILE)]))
     assert stream.view(100, 5) == CONTENT[FILE[0] + 5 : FILE[0] + 105]
+
+
+def test_small_reads_do_not_wait_where_the_file_system_cannot_tell(
+    way: str, disc: FileSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = stream_of(disc)
+    view(stream, 4096, 4096)
+    if way == "mincore":  # the other way has nothing but the file system to ask
+        monkeypatch.setattr("isofs.image._decode.cached", lambda *_: None)
+    assert bytes(stream.view(4096, 4096)) == CONTENT[FILE[0] + 4096 : FILE[0] + 8192]
