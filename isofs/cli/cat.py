@@ -25,13 +25,14 @@ def configure(parser: Parser) -> None:
 
 def run(args: Namespace) -> int:
     """Symbolic links are followed within the disc."""
+    from ..image.source import open_stream
     from ..volume.tree import find
 
     with opened(args) as (_, volume, _):
         found = find(volume, args.path)
         if not stat.S_ISREG(found.mode):
             raise NoEntryError(f"not a regular file on the disc: {args.path}", "see isofs ls -l")
-        data = volume.data(found.inode)
+        data = open_stream(volume.data(found.inode))
         for offset in range(0, data.size, PIECE):
             sys.stdout.buffer.write(data.pread(PIECE, offset))
         sys.stdout.buffer.flush()

@@ -138,8 +138,9 @@ class _Extraction:
                 raise
 
     def _copy(self, target: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:
+        from ..image.source import open_stream
 
-        data = self._volume.data(attributes.inode)
+        data = open_stream(self._volume.data(attributes.inode))
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with open(fd, "wb", buffering=0) as file:
@@ -148,6 +149,7 @@ class _Extraction:
                     advance(len(piece))
                     while piece:
                         piece = piece[file.write(piece) :]
+            data.close()
         except BaseException:
             os.unlink(target)  # no half files
             raise

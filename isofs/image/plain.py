@@ -75,7 +75,7 @@ class Mapping:
         except OSError as error:
             raise _unreadable(position, n, error) from None
 
-    def _read(self, position: int, n: int, flags: int = getattr(os, "RWF_NOWAIT", 0)) -> bool:
+    def _read(self, position: int, n: int, flags: int = os.RWF_NOWAIT) -> bool:
         """Reads bytes to nowhere; False if they are not all in memory."""
         while n > 0:
             pages = min(-(-n // _PAGE), 256)

@@ -420,6 +420,59 @@ def test_runs_ahead_that_nobody_reads_are_counted_as_wasted(opened: Callable[...
     assert counts.ahead >= counts.used + counts.wasted
 
 
+@pytest.mark.usefixtures("workers")
+@pytest.mark.parametrize("end", ["closed", "elsewhere"])
+def test_runs_ahead_are_given_up_with_their_streak(opened: Callable[..., Opened], end: str) -> None:
+    image = opened(threads=2, slots=20)
+    stream = image.stream()
+    read_on(stream, 32 * KIB, end=3 * RUN)
+    counts = image.runs.counts
+    assert stream.busy
+    assert image.runs.readers == 1
+    unread = counts.ahead - counts.used
+    assert unread > 2
+    if end == "closed":
+        stream.close()
+    else:
+        answer(stream, 4 * KIB, len(DISC) - 4 * KIB)
+    assert not stream.busy
+    assert image.runs.readers == 0
+    assert unread - 2 <= counts.wasted <= unread  # each worker may be at one
+    stream.close()
+    assert image.runs.readers == 0
+
+
+@pytest.mark.usefixtures("workers")
+def test_streams_share_the_slots_out(opened: Callable[..., Opened]) -> None:
+    image = opened(threads=2, slots=13)
+    streams = [image.stream(number * 600 * KIB, 600 * KIB) for number in range(3)]
+    assert image.runs.depth == 8
+    for offset in range(0, 600 * KIB, 20 * KIB):
+        for number, stream in enumerate(streams):
+            at = number * 600 * KIB + offset
+            assert answer(stream, 20 * KIB, offset) == DISC[at : at + 20 * KIB]
+    assert image.runs.depth == 4
+    for stream in streams:
+        stream.close()
+    assert image.runs.depth == 8
+
+
+@pytest.mark.usefixtures("workers")
+def test_runs_ahead_that_were_taken_away_are_decoded_ahead_again(opened: Callable[..., Opened]) -> None:
+    image = opened(threads=2, slots=20)
+    stream = image.stream()
+    read_on(stream, 32 * KIB, end=3 * RUN)
+    before = image.runs.counts.ahead
+
+    def gone() -> bool:  # a run that a worker is at stays
+        image.runs.shed()
+        return not image.runs.holds(4 * RUN, 5 * RUN)
+
+    until(gone)
+    read_on(stream, 32 * KIB, start=3 * RUN)
+    assert image.runs.counts.ahead > before + 4
+
+
 def test_shed_forgets_everything_and_the_bytes_stay_right(
     slots: type[decode.Slots], opened: Callable[..., Opened]
 ) -> None:
