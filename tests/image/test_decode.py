@@ -444,7 +444,7 @@ def test_workers_end_with_their_slots(room: Callable[..., Room], slots: type[dec
         of.slots.queue(0, True)
         of.file.close()
         del of
-    until(lambda: native_threads() == before)
+    until(lambda: native_threads() <= before)  # fewer if those of an earlier test were still ending
 
 
 def test_after_the_stop_nothing_is_read_from_whatever_has_the_files_number_now(

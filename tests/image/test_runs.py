@@ -624,7 +624,7 @@ def test_workers_that_are_stuck_in_storage_hold_up_nobody_and_no_end(tmp_path: P
                 thread.join(1)
                 assert not thread.is_alive()
         image.file.close()
-        until(lambda: native_threads() == before)
+        until(lambda: native_threads() <= before)  # fewer if those of an earlier test were still ending
 
 
 @pytest.mark.parametrize(("cores", "expected"), [(1, 0), (2, 2), (3, 3), (64, 4)])
