@@ -61,6 +61,21 @@ READAHEAD: Final = 64 * MIB
 DESCRIPTION: Final = 1 * MIB
 """Sheets (CUE, CCD, TOC, GDI) are text files below this size."""
 
+DESCRIPTION_LINES: Final = 10_000
+"""Lines of a sheet; 99 tracks of 99 indexes would take as many."""
+
+DESCRIPTION_LINE: Final = 1 * KIB
+"""Characters of a line."""
+
+TRACKS: Final = 99
+"""Tracks of a disc: track numbers have two digits."""
+
+COMPANIONS: Final = 100
+"""Files that a sheet may name, a parent or parts apart: 99 tracks."""
+
+PARTS: Final = 1000
+"""Parts of a split image: three digits."""
+
 # --- volumes --------------------------------------------------------------------------------------------------------
 
 DESCRIPTOR_SECTORS: Final = 100

@@ -10,13 +10,17 @@ from __future__ import annotations
 import sys
 import threading
 from array import array
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import limits
 from ..errors import ImageError
 from .source import Source
+
+if TYPE_CHECKING:
+    from .sectors import Track
 
 # How a block is stored. Codecs of these kinds are in `image.codecs`.
 PLAIN: Final = 0
@@ -37,6 +41,24 @@ BZIP2: Final = 7
 """A bzip2 stream (zisofs 2)."""
 ZSTD: Final = 8
 """A zstd frame (zisofs 2)."""
+GZIP: Final = 17
+"""A gzip member with header, CRC-32 and size (BGZF)."""
+LZMA: Final = 9
+"""A raw LZMA1 stream without header and end mark (CHD)."""
+HUFFMAN: Final = 10
+"""Bytes in a Huffman code, its tree in front (CHD)."""
+FLAC: Final = 11
+"""A byte order mark and bare FLAC frames (CHD)."""
+CD_DEFLATE: Final = 12
+"""Sectors and subchannels of a CD, both deflate streams (CHD)."""
+CD_LZMA: Final = 13
+"""Sectors of a CD as a raw LZMA1 stream, subchannels as a deflate stream (CHD)."""
+CD_ZSTD: Final = 14
+"""Sectors and subchannels of a CD, both zstd frames (CHD)."""
+CD_FLAC: Final = 15
+"""Sectors of a CD as bare FLAC frames, subchannels as a deflate stream (CHD)."""
+PATTERN: Final = 16
+"""Not stored: the eight bytes of `position`, big-endian, repeated (CHD version 3 and 4)."""
 BAD: Final = 255
 """The index says something impossible: reading the block is an error."""
 
@@ -50,7 +72,22 @@ KIND_NAMES: Final = {
     XZ: "xz",
     BZIP2: "bzip2",
     ZSTD: "zstd",
+    GZIP: "gzip",
+    LZMA: "LZMA",
+    HUFFMAN: "Huffman",
+    FLAC: "FLAC",
+    CD_DEFLATE: "CD deflate",
+    CD_LZMA: "CD LZMA",
+    CD_ZSTD: "CD zstd",
+    CD_FLAC: "CD FLAC",
+    PATTERN: "pattern",
 }
+
+# What a decoded block, all `block_size` bytes of it, is checked by; the value stands in the low 32 bits.
+CRC_16: Final = 1 << 32
+"""CRC-16 of CCITT (polynomial 0x1021, from 0xFFFF)."""
+CRC_32: Final = 2 << 32
+"""CRC-32 as in zlib."""
 
 
 class Rows(NamedTuple):
@@ -62,6 +99,8 @@ class Rows(NamedTuple):
     """Upper bound of the stored bytes, padding included ('Q')."""
     kinds: bytearray
     """One of the kinds above."""
+    checks: array[int] | None = None
+    """What each decoded block must sum up to ('Q'): `CRC_16` or `CRC_32` and a value, or 0. None: nothing is known."""
 
 
 def empty_rows() -> Rows:
@@ -122,11 +161,25 @@ class Index:
         return page
 
 
+class Checksum(NamedTuple):
+    """What all decoded bytes together must sum up to."""
+
+    name: str
+    """As a person says it: "SHA-1"."""
+    algorithm: str
+    """Of `hashlib`, or "crc32"."""
+    expected: bytes
+    """The digest that the container holds."""
+    derived: Callable[[bytes], bytes] | None = None
+    """Makes of the digest of the bytes the one that is compared, where the container sums up more than them."""
+
+
 class BlockMap:
     """Where each block of a disc lies.
 
     `load(first, count)` gives the rows of the blocks `first` to `first + count`.
     Block i holds the disc's bytes from `i * block_size` on: `block_size` of them, or what is left in the last one.
+    Blocks of different sizes: `starts` tells where on the disc each begins, and the disc's end.
     """
 
     def __init__(
@@ -139,6 +192,13 @@ class BlockMap:
         load: Callable[[int, int], Rows],
         count: int | None = None,
         warnings: tuple[str, ...] = (),
+        starts: array[int] | None = None,
+        read: Callable[[int, int], bytes] | None = None,
+        tracks: tuple[Track, ...] = (),
+        parent: bytes = b"",
+        parent_at: int = 0,
+        checksums: tuple[Checksum, ...] = (),
+        facts: dict[str, object] | None = None,
     ) -> None:
         self.format = format
         """The container's name and version, as a person says it."""
@@ -152,10 +212,34 @@ class BlockMap:
         """Blocks that the index describes; less than the disc needs where the writer left out the last one."""
         self.warnings = warnings
         """What a person should know about the image, a sentence each."""
+        self.starts = starts
+        """Where each block begins on the disc, and the disc's end; None where all have `block_size` bytes."""
+        self.read = read
+        """Where blocks cannot be decoded by themselves: reads n bytes at an offset of the disc, as `pread`. Then there
+        are no rows. Only called by a thread that may wait, any thread."""
+        self.tracks = tracks
+        """The tracks that the container tells, at their places in the decoded bytes. None: a look at the bytes tells."""
+        self.parent = parent
+        """SHA-1 of the image that holds the blocks which this one leaves out; empty if it stands alone."""
+        self.parent_at = parent_at
+        """Positions of rows from here on are of the parent's decoded bytes."""
+        self.checksums = checksums
+        self.facts = facts or {}
+        """What else `info` shows: words -> value."""
         self._load = load
+
+    def block_at(self, offset: int) -> int:
+        """The block that holds a byte of the disc."""
+        return offset // self.block_size if self.starts is None else bisect_right(self.starts, offset) - 1
+
+    def start(self, block: int) -> int:
+        """Where on the disc a block begins."""
+        return block * self.block_size if self.starts is None else self.starts[block]
 
     def length(self, block: int) -> int:
         """Decoded bytes of a block."""
+        if self.starts is not None:
+            return self.starts[block + 1] - self.starts[block]
         return min(self.block_size, self.disc_size - block * self.block_size)
 
     def row(self, block: int) -> tuple[int, int, int]:
@@ -169,6 +253,7 @@ class BlockMap:
         rows = self._load(described.start, len(described)) if described else empty_rows()
         for _ in range(n - len(described)):
             place = len(rows.kinds) if first >= 0 else 0
-            for column, value in zip(rows, (0, 0, BAD), strict=True):
-                column.insert(place, value)
+            for column, value in zip(rows, (0, 0, BAD, 0), strict=True):
+                if column is not None:
+                    column.insert(place, value)
         return rows

@@ -10,25 +10,72 @@ zlib; `lz4`; `lzallright` for LZO1X; the standard library's lzma and bz2, and it
 
 from __future__ import annotations
 
+import binascii
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from itertools import repeat
 from types import ModuleType
 from typing import Final
 
 from .. import limits
 from ..errors import ImageError, UnsupportedError
-from .blockmap import BAD, BZIP2, DEFLATE, KIND_NAMES, LZ4, LZO1X, PLAIN, XZ, ZERO, ZLIB, ZSTD
+from .blockmap import (
+    BAD,
+    BZIP2,
+    CD_DEFLATE,
+    CD_FLAC,
+    CD_LZMA,
+    CD_ZSTD,
+    CRC_16,
+    DEFLATE,
+    FLAC,
+    GZIP,
+    HUFFMAN,
+    KIND_NAMES,
+    LZ4,
+    LZMA,
+    LZO1X,
+    PATTERN,
+    PLAIN,
+    XZ,
+    ZERO,
+    ZLIB,
+    ZSTD,
+    Rows,
+)
 from .source import Source
 
 Block = bytes | ImageError
 """What becomes of a block: its bytes, or why they cannot be had."""
 
-Row = tuple[int, int, int, int]
-"""Position and stored bytes of a block, its kind, and how many bytes it decodes to."""
+Row = tuple[int, int, int, int, int]
+"""Position and stored bytes of a block, its kind, its check (see `Rows`), and how many bytes it decodes to."""
 
-SPEED: Final = {PLAIN: 2000, ZERO: 2000, LZ4: 1000, LZO1X: 300, DEFLATE: 250, ZLIB: 250, ZSTD: 300, XZ: 30, BZIP2: 10}
+SPEED: Final = {
+    PLAIN: 2000,
+    ZERO: 2000,
+    PATTERN: 2000,
+    LZ4: 1000,
+    LZO1X: 300,
+    DEFLATE: 250,
+    ZLIB: 250,
+    ZSTD: 300,
+    XZ: 30,
+    BZIP2: 10,
+    GZIP: 250,
+    LZMA: 20,
+    HUFFMAN: 20,
+    FLAC: 20,
+    CD_DEFLATE: 40,
+    CD_LZMA: 20,
+    CD_ZSTD: 40,
+    CD_FLAC: 20,
+}
 """Decoded kilobytes in a millisecond, about, of one thread and the slowest library that serves."""
+
+_OF_CHD: Final = frozenset((LZMA, HUFFMAN, FLAC, CD_DEFLATE, CD_LZMA, CD_ZSTD, CD_FLAC))
+_NOT_STORED: Final = frozenset((BAD, ZERO, PATTERN))
 
 _modules: dict[int, ModuleType | None] = {}
 
@@ -48,6 +95,12 @@ def require(kind: int) -> None:
 
 def _import(kind: int) -> ModuleType | None:
     """The library of a kind; None where the standard library's zlib serves, which is always there."""
+    if kind in _OF_CHD:
+        module = import_module(f"{__package__}.chd.codecs")
+        module.require(kind)
+        return module
+    if kind in (PLAIN, ZERO, PATTERN, GZIP):
+        return None
     if kind in (DEFLATE, ZLIB):
         try:
             return import_module("deflate")
@@ -66,7 +119,18 @@ def decode(kind: int, stored: bytes | memoryview, want: int, block_size: int) ->
 
     Raises `ImageError` when the stored bytes do not give them.
     """
+    if kind in _OF_CHD:
+        library = _modules[kind]
+        assert library is not None
+        data: bytes = library.decode(kind, stored, block_size)
+        return _first(data, want, KIND_NAMES[kind])
     return _CODECS[kind](stored, want, block_size)
+
+
+def rows_to_decode(rows: Rows, lengths: Iterable[int]) -> Iterator[Row]:
+    """The rows of a map, each with how many bytes are wanted of it."""
+    checks = rows.checks or repeat(0, len(rows.kinds))
+    return zip(rows.positions, rows.stored, rows.kinds, checks, lengths, strict=True)
 
 
 def decode_rows(source: Source, rows: Iterable[Row], block_size: int) -> list[Block]:
@@ -77,30 +141,32 @@ def decode_rows(source: Source, rows: Iterable[Row], block_size: int) -> list[Bl
     made: list[Block] = []
     run: list[Row] = []
     end = 0
-    for position, stored, kind, want in rows:
+    for position, stored, kind, check, want in rows:
         if kind == PLAIN:
-            stored = min(stored, want)
-        elif kind in (BAD, ZERO):
+            stored = min(stored, block_size if check else want)
+        elif kind in _NOT_STORED:
             stored = 0
         if run and (position != end or position + stored - run[0][0] > limits.STORED_RUN):
             made += _decode_run(source, run, block_size)
             run = []
-        run.append((position, stored, kind, want))
+        run.append((position, stored, kind, check, want))
         end = position + stored
     return made + _decode_run(source, run, block_size)
 
 
 def _decode_run(source: Source, run: list[Row], block_size: int) -> list[Block]:
     start = run[0][0]
+    n = run[-1][0] + run[-1][1] - start
     try:
-        data = memoryview(source.pread(run[-1][0] + run[-1][1] - start, start))
+        data = memoryview(source.pread(n, start) if n else b"")
     except ImageError as error:  # one bad place must not cost its neighbours
         return [error] if len(run) == 1 else [made for row in run for made in _decode_run(source, [row], block_size)]
     return [_decode_block(row, data[row[0] - start : row[0] - start + row[1]], block_size) for row in run]
 
 
 def _decode_block(row: Row, stored: memoryview, block_size: int) -> Block:
-    _, _, kind, want = row
+    position, _, kind, check, wanted = row
+    want = block_size if check else wanted
     try:
         if kind == BAD:
             raise ImageError("its index entry is not sound")
@@ -109,10 +175,16 @@ def _decode_block(row: Row, stored: memoryview, block_size: int) -> Block:
         if kind == PLAIN:
             if len(stored) < want:
                 raise ImageError("it is cut off")
-            return bytes(stored[:want])
-        return decode(kind, stored, want, block_size)
+            data = bytes(stored[:want])
+        elif kind == PATTERN:
+            data = (position.to_bytes(8, "big") * (want // 8 + 1))[:want]
+        else:
+            data = decode(kind, stored, want, block_size)
     except ImageError as error:
         return error
+    if check and check & 0xFFFF_FFFF != (binascii.crc_hqx(data, 0xFFFF) if check < CRC_16 * 2 else zlib.crc32(data)):
+        return ImageError("its checksum does not fit: damaged")
+    return data if wanted == want else data[:wanted]
 
 
 def _inflate_with(kind: int, stored: bytes | memoryview, block_size: int) -> bytes | None:
@@ -235,6 +307,19 @@ def _lzo1x(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     return _first(data, want, "LZO1X")
 
 
+def _gzip(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        data = stream.decompress(stored, block_size + 1)  # one more, so that the checksum is reached
+    except zlib.error as error:
+        raise ImageError(f"the gzip member is damaged ({error})") from None
+    if len(data) > block_size:
+        raise ImageError(f"the gzip member holds more than the block's {block_size} bytes")
+    if not stream.eof:
+        raise ImageError("the gzip member ends too early")
+    return _first(data, want, "gzip")
+
+
 def _xz(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     library = _modules[XZ]
     assert library is not None
@@ -288,4 +373,5 @@ _CODECS: Final[dict[int, Callable[[bytes | memoryview, int, int], bytes]]] = {
     XZ: _xz,
     BZIP2: _bzip2,
     ZSTD: _zstd_frame,
+    GZIP: _gzip,
 }

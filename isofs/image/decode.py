@@ -112,7 +112,7 @@ class Slots:
             raise ValueError("nothing is loaded")
         wants = (min(block_size, total - i * block_size) for i in range(len(rows.kinds)))
         try:
-            made = codecs.decode_rows(self._file, zip(*rows, wants, strict=True), block_size)
+            made = codecs.decode_rows(self._file, codecs.rows_to_decode(rows, wants), block_size)
         except NotReady:
             return COLD
         at = slot * self._slot_size

@@ -67,8 +67,10 @@ class Disc:
     def _decode(self, wanted: Sequence[int]) -> list[Block]:
         """Decodes blocks, ascending; errors name them."""
         first, length = wanted[0], self.blocks.length
-        positions, stored, kinds = self.blocks.rows(first, wanted[-1] - first + 1)
-        rows = [(positions[b - first], stored[b - first], kinds[b - first], length(b)) for b in wanted]
+        blocks = range(first, wanted[-1] + 1)
+        rows = list(codecs.rows_to_decode(self.blocks.rows(first, len(blocks)), map(length, blocks)))
+        if len(wanted) != len(rows):
+            rows = [rows[block - first] for block in wanted]
         made = codecs.decode_rows(self.source, rows, self.blocks.block_size)
         return [
             ImageError(f"block {block} of the {self.blocks.format} at byte {row[0]}: {done.reason}")

@@ -119,7 +119,7 @@ def run(kinds: Sequence[int], last: int = BLOCK) -> tuple[list[Stored], bytes]:
 def bad_by_codecs(data: bytes, rows: Rows, total: int) -> tuple[list[int], bytes]:
     """The rows that `codecs` cannot decode, and the bytes of the others."""
     wants = [min(BLOCK, total - i * BLOCK) for i in range(len(rows.kinds))]
-    made = codecs.decode_rows(Memory(data), zip(*rows, wants, strict=True), BLOCK)
+    made = codecs.decode_rows(Memory(data), codecs.rows_to_decode(rows, wants), BLOCK)
     bad = [i for i, one in enumerate(made) if isinstance(one, ImageError)]
     return bad, b"".join(one if isinstance(one, bytes) else bytes(n) for one, n in zip(made, wants, strict=True))
 
