@@ -49,6 +49,7 @@ from ..errors import ImageError, NotADisc, UnsupportedError
 from .blockmap import BAD, DEFLATE, LZ4, PLAIN, BlockMap, Index, Rows, empty_rows, truncation
 from .decode import indexed_rows
 from .source import Source
+from .wishes import NO_WISHES, Wishes
 
 HEADER: Final = struct.Struct("<4sIQIBB2x")
 INDEX_AT: Final = HEADER.size
@@ -68,7 +69,7 @@ class Header(NamedTuple):
     shift: int
 
 
-def open_map(source: Source) -> BlockMap:
+def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
     """The block map of a CSO image.
 
     Raises `NotADisc` for a GameCube or Wii image, `UnsupportedError` for a version above 2, `ImageError` for a header

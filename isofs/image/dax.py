@@ -29,13 +29,14 @@ from typing import Final
 from ..errors import ImageError, UnsupportedError
 from .blockmap import BAD, PLAIN, ZLIB, BlockMap, Rows, empty_rows, truncation
 from .source import Source
+from .wishes import NO_WISHES, Wishes
 
 HEADER: Final = struct.Struct("<4sIII16x")
 FRAME: Final = 8192
 _AREA: Final = struct.Struct("<II")
 
 
-def open_map(source: Source) -> BlockMap:
+def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
     """The block map of a DAX image. Raises `ImageError`, and `UnsupportedError` for a version above 1."""
     head = source.pread(HEADER.size, 0)
     if len(head) < HEADER.size:

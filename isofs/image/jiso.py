@@ -30,6 +30,7 @@ from .. import limits
 from ..errors import ImageError, UnsupportedError
 from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Index, Rows, empty_rows, truncation
 from .source import Source
+from .wishes import NO_WISHES, Wishes
 
 HEADER: Final = struct.Struct("<4s2xHBxBxI16s16x")
 INDEX_AT: Final = HEADER.size
@@ -37,7 +38,7 @@ _BLOCK_HEADER: Final = 4
 _METHODS: Final = {0: LZO1X, 1: DEFLATE}
 
 
-def open_map(source: Source) -> BlockMap:
+def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
     """The block map of a JISO image. Raises `ImageError`, and `UnsupportedError` for an unknown method."""
     head = source.pread(HEADER.size, 0)
     if len(head) < HEADER.size:

@@ -17,6 +17,7 @@ from . import codecs
 from .blockmap import LZ4, LZO1X, PLAIN, BlockMap
 from .cso import Header, indexed_map, parse_header
 from .source import Source
+from .wishes import NO_WISHES, Wishes
 
 _SAMPLES: Final = 8
 """Blocks tried to tell LZ4 from LZO1X, spread over the image."""
@@ -24,7 +25,7 @@ _SEARCHED: Final = 64
 """Blocks looked at for compressed ones around each sample."""
 
 
-def open_map(source: Source) -> BlockMap:
+def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
     """The block map of a ZSO image. Raises `ImageError`, and `UnsupportedError` for a version above 1."""
     header = parse_header(source, "ZSO")
     if header.version > 1:
