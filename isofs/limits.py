@@ -28,6 +28,34 @@ XZ_MEMORY: Final = 80 * MIB
 ZSTD_WINDOW_LOG: Final = 23
 """8 MiB."""
 
+MEMBERS: Final = 1 << 22
+"""Blocks of an xz file, members of a BGZF file, frames of a zstd file: 40 MB of memory, and 256 GiB in blocks of
+64 KiB."""
+
+MEMBER_SIZE: Final = 64 * MIB
+"""Decoded bytes of a zstd frame, all of which are decoded for one sector: pzstd -19 makes frames of 32 MiB."""
+
+XZ_BLOCK: Final = 256 * MIB
+"""Decoded bytes of an xz block: xz -9 -T makes blocks of 192 MiB, which take seconds."""
+
+XZ_STREAMS: Final = 1 << 16
+"""Streams of an xz file, each of which is found by reads of its own."""
+
+STRETCH: Final = 32 * MIB
+"""Decoded bytes that are kept of what can only be decoded from its beginning: the blocks of xz -6 have 24 MiB."""
+
+PASS_SIZE: Final = 128 * 1024 * MIB
+"""Decoded bytes where opening means decoding everything once: a disc of four layers has 128 GB, a bomb any number."""
+
+PASS_POINTS: Final = 1 << 18
+"""Places to begin from in a gzip file: 16 GiB in members of 64 KiB."""
+
+INDEX_FILE: Final = 64 * MIB
+"""Bytes of an index that is kept on disk, and in memory: 2048 windows of deflate."""
+
+INDEX_FILES: Final = 256 * MIB
+"""Bytes of all indexes on disk; what was used longest ago goes first."""
+
 INDEX_SHIFT: Final = 22
 """31-bit entries shifted further would reach positions that no file has."""
 
@@ -67,14 +95,39 @@ DESCRIPTION_LINES: Final = 10_000
 DESCRIPTION_LINE: Final = 1 * KIB
 """Characters of a line."""
 
+DESCRIPTOR: Final = 4 * MIB
+"""Bytes of a description that is no text: an MDS file, a chunk of Nero's, DiscJuggler's. Real ones have some KiB, MDS
+files with the timing of a protected disc some hundred."""
+
+CHUNKS: Final = 1000
+"""Chunks of a Nero image; each session has three."""
+
+INDEXES: Final = 100 * 99
+"""Indexes of all tracks of a disc: both numbers have two digits."""
+
 TRACKS: Final = 99
 """Tracks of a disc: track numbers have two digits."""
 
-COMPANIONS: Final = 100
-"""Files that a sheet may name, a parent or parts apart: 99 tracks."""
-
 PARTS: Final = 1000
-"""Parts of a split image: three digits."""
+"""Files that one image is made of: parts have three digits, a sheet names one for each of 99 tracks at most."""
+
+PARENTS: Final = 8
+"""Parents of parents; each costs a map in memory."""
+
+WAVE_SECTORS: Final = (0xFFFF_FFFF - 36) // 2352
+"""Sectors of an audio track shown as a file: the sizes in a RIFF header have 32 bits; a CD has 450,000 sectors."""
+
+CHD_HUNK: Final = range(512, MIB + 1)
+"""Bytes of a block of a CHD image; the format says 512 KiB at most."""
+
+CHD_HUNKS: Final = 1 << 24
+"""Blocks of a CHD image: 64 GiB in the usual ones of 4 KiB. Its map is decoded whole, 15 bytes for each."""
+
+CHD_METADATA: Final = 1024
+"""Entries of a CHD image's list of metadata: 99 tracks and a few more."""
+
+CHD_METADATA_SIZE: Final = 64 * KIB
+"""Bytes of one of them; the longest known one has 2380."""
 
 # --- volumes --------------------------------------------------------------------------------------------------------
 

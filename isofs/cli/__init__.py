@@ -26,7 +26,7 @@ from ..errors import (
 from .output import complain
 from .parser import Parser
 
-COMMANDS: Final = ("mount", "umount", "list", "stats", "info", "ls", "cat", "extract")
+COMMANDS: Final = ("mount", "umount", "list", "stats", "info", "ls", "cat", "extract", "verify", "convert")
 
 
 def build_parser() -> Parser:

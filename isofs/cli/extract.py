@@ -16,6 +16,7 @@ from .cat import PIECE
 from .opening import add_image, opened
 from .output import complain
 from .parser import Parser
+from .progress import progress
 
 if TYPE_CHECKING:
     from ..volume.tree import Attributes, Step, Volume
@@ -69,7 +70,7 @@ class _Extraction:
         total = 0
         if sys.stderr.isatty():  # for the progress bar alone
             total = sum(step.attributes.size for step in self._steps(start, name) if step.attributes)
-        with _progress(total) as advance:
+        with progress("", total) as advance:
             for step in self._steps(start, name):
                 if step.error is not None:
                     self._fail(step.path, step.error)
@@ -164,18 +165,3 @@ class _Extraction:
         ):  # the contents are there; a file system without times or modes is none's fault
             os.chmod(target, attributes.mode & 0o777)
             os.utime(target, ns=(attributes.atime, attributes.mtime))
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """A progress bar on stderr, if that is a terminal; gives a function that takes bytes done."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda _: None
-        return
-    with tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False) as bar:
-        yield bar.update

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import Namespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import EXIT_OK
 from .opening import add_image, opened
@@ -14,9 +14,14 @@ from .parser import Parser
 
 if TYPE_CHECKING:
     from ..image import Image
+    from ..image.blockmap import BlockMap
+    from ..image.sectors import Track
     from ..volume.tree import Volume
 
 HELP = "tell what an image is"
+
+_FRAMES: Final = 75
+"""Sectors in a second."""
 
 
 def configure(parser: Parser) -> None:
@@ -40,28 +45,68 @@ def run(args: Namespace) -> int:
 
 
 def _facts(image: Image, volume: Volume) -> dict[str, Any]:
+    from ..image.sectors import SECTOR
 
     facts: dict[str, Any] = {
-        "image": os.fsencode(image.path).decode("utf-8", "backslashreplace"),
+        "image": _text(image.path),
         "format": image.format,
         "file_size": image.file.size,
         "disc_size": image.disc.size,
+        "files": [_text(file.path) for file in image.files],
+        "sector_size": image.track.stride if image.track else SECTOR,
+        "tracks": [_track(image, track) for track in image.tracks],
         "compression_block_size": None,
     }
     if image.blocks is not None:
-        from ..image.blockmap import KIND_NAMES
-
-        facts["compression_block_size"] = image.blocks.block_size
-        facts["codecs"] = sorted(KIND_NAMES[kind] for kind in image.blocks.kinds)
-        facts["ratio"] = round(image.file.size / image.disc.size, 3)
+        facts.update(_container(image, image.blocks))
     described = volume.describe()
     for moment in ("created", "modified"):
-        described[moment] = _iso_time(described[moment])
+        described[moment] = _iso_time(described.get(moment))
     return {**facts, **described, "warnings": [*image.warnings, *(finding.words for finding in volume.findings.found)]}
 
 
-def _iso_time(nanoseconds: object) -> str | None:
+def _container(image: Image, blocks: BlockMap) -> dict[str, Any]:
+    from ..image.blockmap import KIND_NAMES
 
+    own = image.files[:1] if blocks.parent else image.files  # the others are parts of it
+    size = sum(file.size for file in own)
+    return {
+        "decoded_size": blocks.disc_size,
+        "compression_block_size": blocks.block_size,
+        "codecs": sorted(KIND_NAMES[kind] for kind in blocks.kinds),
+        "ratio": round(size / blocks.disc_size, 3) if blocks.disc_size else 1.0,
+        "parent": blocks.parent.hex() or None,
+        "checksums": {checksum.name: checksum.expected.hex() for checksum in blocks.checksums},
+        "blocks_checked": blocks.checked,
+        "container": {name: _told(value) for name, value in blocks.facts.items()},
+    }
+
+
+def _track(image: Image, track: Track) -> dict[str, Any]:
+    return {
+        "number": track.number,
+        "session": track.session,
+        "mode": track.mode,
+        "start": track.start,
+        "sectors": track.count,
+        "sector_size": track.stride,
+        "mounted": track is image.track,
+        "title": track.title,
+    }
+
+
+def _told(value: object) -> object:
+    """A fact as JSON has it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if value is None or isinstance(value, int | float | str) else str(value)
+
+
+def _text(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _iso_time(nanoseconds: object) -> str | None:
     if not isinstance(nanoseconds, int):
         return None
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(nanoseconds // 1_000_000_000))
@@ -69,12 +114,17 @@ def _iso_time(nanoseconds: object) -> str | None:
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [("image", facts["image"]), ("format", facts["format"]), ("file size", _size(facts["file_size"]))]
+    lines += [("and file", path) for path in facts["files"][1:]]
     if facts["compression_block_size"]:
         lines += [
-            ("disc size", _size(facts["disc_size"])),
+            ("disc size", _size(facts["decoded_size"])),
             ("ratio", f"{facts['ratio']:.1%} of the disc"),
-            ("blocks", f"{facts['compression_block_size']} bytes, {' and '.join(facts['codecs'])}"),
+            ("blocks", f"{facts['compression_block_size']} bytes, {' and '.join(facts['codecs']) or 'plain'}"),
+            ("parent", f"SHA-1 {facts['parent']}" if facts["parent"] else ""),
+            *facts["checksums"].items(),
+            *((name, str(value)) for name, value in facts["container"].items()),
         ]
+    lines += [(f"track {track['number']}", _track_line(track)) for track in facts["tracks"]]
     extras = [
         f"Joliet level {facts['joliet_level']}" if facts["joliet_level"] else "",
         "ISO 9660:1999" if facts["enhanced"] else "",
@@ -89,6 +139,23 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [(key, facts[key]) for key in ("application", "created", "modified")]
     lines += [("volume size", f"{_size(facts['volume_size'])} in blocks of {facts['block_size']}")]
     return [(label, value) for label, value in lines if value]
+
+
+def _track_line(track: dict[str, Any]) -> str:
+    """Its mode, and where it lies on the disc: sectors, and minutes, seconds and frames."""
+    words = [
+        f"{track['mode']}, {track['sectors']} sectors of {track['sector_size']} bytes from {track['start']} on",
+        _time(track["sectors"]),
+        f"session {track['session']}",
+        "mounted" if track["mounted"] else "",
+        repr(track["title"]) if track["title"] else "",
+    ]
+    return ", ".join(filter(None, words))
+
+
+def _time(sectors: int) -> str:
+    seconds, frames = divmod(sectors, _FRAMES)
+    return f"{seconds // 60:02}:{seconds % 60:02}:{frames:02}"
 
 
 def _size(size: int) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_image(parser: Parser) -> None:
     """The image and its view options."""
-    parser.add_argument("image", metavar="IMAGE", help="disc image: ISO, CSO, ZSO, DAX or JISO, whatever its name")
+    parser.add_argument("image", metavar="IMAGE", help="disc image or its sheet: ISO, CSO, CHD, CUE, ... whatever its name")
     parser.add_argument(
         "-o", dest="options", metavar="OPTIONS", action="append", default=[], help="options, see below; may be repeated"
     )
@@ -31,15 +31,25 @@ def _option_help() -> str:
 
 
 @contextmanager
-def opened(args: Namespace) -> Iterator[tuple[Image, Volume, Options]]:
-    """The image, its tree and the options of a command line. Warnings and findings go to stderr."""
+def opened_image(args: Namespace) -> Iterator[tuple[Image, Options]]:
+    """The image and the options of a command line; nothing is said about it yet."""
     from ..image import open_image
     from ..mount.options import parse_options
+    from .progress import progress
+
+    options = parse_options(args.options)
+    wishes = options.wishes._replace(progress=progress)
+    with open_image(args.image, cache=options.cache, threads=options.threads, wishes=wishes) as image:
+        yield image, options
+
+
+@contextmanager
+def opened(args: Namespace) -> Iterator[tuple[Image, Volume, Options]]:
+    """The image, its tree and the options of a command line. Warnings and findings go to stderr."""
     from ..volume import open_volume
     from .output import warn
 
-    options = parse_options(args.options)
-    with open_image(args.image, cache=options.cache, threads=options.threads) as image:
+    with opened_image(args) as (image, options):
         volume = open_volume(image, options.view)
 
         def report(finding: Finding) -> None:

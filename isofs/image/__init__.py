@@ -1,7 +1,11 @@
 """Which bytes is the disc? `open_image` answers, whatever the file is.
 
-A container format is one module with `open_map(source) -> BlockMap`, and one line in `CONTAINERS`. It is imported when
-its magic is found. A file without one is a plain disc, or refused by name (`refusals`).
+Three steps, each at most once: what the bytes of the image are (a file, or parts of a split one), a container that
+keeps them in blocks (`CONTAINERS`), and tracks of sectors: told by a sheet (`sheets`) or by the container, or found by
+a look at the content (`sectors`).
+
+A container format is one module with `open_map(source, wishes) -> BlockMap`, and one line in `CONTAINERS`. It is
+imported when its magic is found. What is no disc is refused by name (`refusals`).
 """
 
 from __future__ import annotations
@@ -12,60 +16,102 @@ from typing import Final, Self
 from .. import limits
 from ..errors import ImageError, IsofsError
 from . import refusals
+from .beside import Beside
 from .blockmap import BlockMap
 from .cache import BlockCache, RunCache
 from .disc import Disc
-from .source import FileSource, Source
+from .sectors import SECTOR, Sectors, Track, choose, counts_from_itself, find_layout, find_raw
+from .source import Extent, Extents, FileSource, Source
+from .wishes import NO_WISHES, Wishes
 
 CONTAINERS: Final = (
     (b"CISO", "cso"),
     (b"ZISO", "zso"),
     (b"DAX\0", "dax"),
     (b"JISO", "jiso"),
+    (b"MComprHD", "chd"),
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    *((b"%c\x2a\x4d\x18" % first, "zstd") for first in range(0x50, 0x60)),  # a skippable frame first
+    (b"\x37\xe4\x53\x96\xc9\xdb\xd6\x07", "zisofs"),
+    (b"\xef\x22\x55\xa1\xbc\x1b\x95\xa0", "zisofs"),
 )
 """Magic at byte 0, and the module that reads what follows."""
 
+_MAGICS: Final = tuple(magic for magic, _ in CONTAINERS)
 _FOR_BLOCKS: Final = 4
 """Of the cache a fourth is for blocks, the rest for runs."""
 
 
 class Image:
-    """An open image file and the disc in it. A context manager that closes the file."""
+    """An open image and the disc in it. A context manager that closes its files."""
 
-    def __init__(
-        self, file: FileSource, disc: Source, cache: BlockCache, blocks: BlockMap | None, warnings: list[str]
-    ) -> None:
-        self.file = file
-        """The file itself."""
-        self.disc = disc
-        """The bytes of the disc: the file itself for a plain image."""
-        self.cache = cache
-        """Decoded blocks; zisofs files share it."""
-        self.blocks = blocks
-        """The block map of a compressed image, else None."""
-        self.warnings = warnings
+    def __init__(self, path: str, *, cache: int, threads: int | None, wishes: Wishes) -> None:
+        """See `open_image`."""
+        self.path = path
+        """The image's name, as it was given."""
+        self.warnings: list[str] = []
         """What a person should know about the image, a sentence each."""
+        self.cache = BlockCache(cache)
+        """Decoded blocks; zisofs files share it."""
+        self.blocks: BlockMap | None = None
+        """The block map of a compressed image, else None."""
+        self.runs: RunCache | None = None
+        """Decoded runs of files, where blocks are small enough."""
+        self.sheet = ""
+        """What kind of sheet tells the tracks; empty if none does."""
+        self._beside = Beside(path)
+        try:
+            self.file = self._beside.adopt(path)
+            """The file itself; the first one of several."""
+            source = self._bytes()
+            self.blocks = _block_map(source, wishes)
+            self.decoded = source if self.blocks is None else self._decoded(source, self.blocks, cache, threads, wishes)
+            """The bytes that the container holds: the file's own if it is none."""
+            self.tracks = self._tracks(source)
+            """The tracks of the disc; none for plain sectors of 2048 bytes from its begin to its end."""
+            self.disc, self.track, self.first_sector = self._disc(wishes)
+        except BaseException:
+            self.close()
+            raise
+
+    disc: Source
+    """The bytes of the disc, sectors of 2048 bytes: block numbers on the disc count from its begin."""
+    track: Track | None
+    """The track that holds the volume. None: the whole disc does, or there are audio tracks only."""
+    first_sector: int
+    """Where on the disc the volume begins."""
 
     @property
-    def path(self) -> str:
-        """The file's name, as it was given."""
-        return self.file.path
+    def files(self) -> list[FileSource]:
+        """All files that the image is made of."""
+        return self._beside.opened
 
     @property
     def format(self) -> str:
-        """The container's name: "plain disc image", "CSO version 1", ..."""
-        return self.blocks.format if self.blocks else "plain disc image"
+        """The container's or sheet's name: "plain disc image", "CSO version 1", ..."""
+        if self.blocks is not None:
+            return self.blocks.format
+        return self.sheet or "plain disc image"
+
+    @property
+    def data(self) -> Source:
+        """The sectors of the volume's track, 2048 bytes each; of a disc that is not told in tracks, all."""
+        if self.track is None:
+            return self.disc
+        return Extents(self.disc, [Extent(self.first_sector * SECTOR, self.track.count * SECTOR)], "the track")
 
     def close(self) -> None:
-        """Closes the file. Reads fail from then on."""
-        if isinstance(self.disc, Disc) and self.disc.runs is not None:
-            self.disc.runs.close()
-        self.file.close()
+        """Closes the files. Reads fail from then on."""
+        if self.runs is not None:
+            self.runs.close()
+        self._beside.close()
 
     def rest(self) -> None:
         """Gives back memory that was of use for files being read; for the thread that reads them."""
-        if isinstance(self.disc, Disc) and self.disc.runs is not None:
-            self.disc.runs.shed()
+        if self.runs is not None:
+            self.runs.shed()
 
     def __enter__(self) -> Self:
         return self
@@ -73,48 +119,97 @@ class Image:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _bytes(self) -> Source:
+        """What the image is in one piece: its file, or the parts of a split one."""
+        from .parts import joined
 
-def open_image(path: str, *, cache: int = limits.CACHE_DEFAULT, threads: int | None = None) -> Image:
-    """Opens a disc image, plain or compressed, recognised by its content.
+        if not self.file.size:
+            raise ImageError("the file is empty (0 bytes)", "copy the image again")
+        source = joined(self.file, self._beside)
+        if source.size < limits.SMALLEST_IMAGE:
+            refusals.find_magic(source, refusals.MAGICS)  # a name says more than a size
+            raise ImageError(f"too short for a disc image ({source.size} bytes; truncated?)", "copy the image again")
+        return source
+
+    def _decoded(self, source: Source, blocks: BlockMap, cache: int, threads: int | None, wishes: Wishes) -> Source:
+        self.warnings += blocks.warnings
+        if blocks.parent:
+            from .parents import with_parents
+
+            source = with_parents(source, blocks, self._beside, wishes, self.cache)
+        if blocks.read is None and blocks.starts is None and blocks.block_size <= limits.RUN_BLOCK_SIZE:
+            self.cache.limit = cache // _FOR_BLOCKS
+            self.runs = RunCache(source, blocks, limit=cache - cache // _FOR_BLOCKS, threads=threads)
+        return Disc(source, blocks, self.cache, self.runs)
+
+    def _tracks(self, source: Source) -> tuple[Track, ...]:
+        """The tracks that the container, a sheet or the content tells. Raises what `refusals` do for no disc."""
+        decoded, blocks = self.decoded, self.blocks
+        if blocks is not None and blocks.tracks:
+            return tuple(track._replace(source=decoded) for track in blocks.tracks)
+        if blocks is None:
+            refusals.find_magic(source, refusals.MAGICS)
+            from .sheets import find_sheet
+
+            sheet = find_sheet(source)
+            if sheet is not None:
+                found = sheet.open_sheet(source, self._beside)
+                self.sheet = found.format
+                self.warnings += found.warnings
+                return tuple(found.tracks)
+        try:
+            if blocks is not None:
+                refusals.nested(decoded, _MAGICS)
+            layout = find_layout(decoded)
+            if layout is None:
+                refusals.find_udf(decoded)
+                layout = find_raw(decoded)
+            if layout is None:
+                refusals.refuse(decoded)
+        except ImageError as error:
+            if blocks is None:
+                raise
+            raise type(error)(f"{error.reason} (inside {blocks.format})", error.remedy) from None
+        self.warnings += refusals.warnings(decoded)
+        return () if layout.stride == SECTOR and not layout.position else (layout.track(decoded),)
+
+    def _disc(self, wishes: Wishes) -> tuple[Source, Track | None, int]:
+        """The disc, the track of the volume and where on the disc that begins."""
+        tracks = self.tracks
+        track = choose(tracks, wishes.track, wishes.session)
+        if track is None:
+            return (Sectors(tracks) if tracks else self.decoded), None, 0
+        if track.stride == SECTOR and not track.position and not track.offset and not track.start and len(tracks) == 1:
+            assert track.source is not None
+            return track.source, track, 0
+        disc = Sectors(tracks)
+        if counts_from_itself(disc, track.start):
+            own = [other._replace(start=other.start - track.start) for other in tracks if other.start >= track.start]
+            return Sectors(own), track, 0
+        return disc, track, track.start
+
+
+def open_image(
+    path: str, *, cache: int = limits.CACHE_DEFAULT, threads: int | None = None, wishes: Wishes = NO_WISHES
+) -> Image:
+    """Opens a disc image, plain or compressed, or described by a sheet; recognised by its content.
 
     `cache`: bytes of decoded data to keep. `threads`: workers that decode ahead; None: by the number of cores.
 
-    Raises `NoImage` for what is no regular file or block device,
-    `NotADisc` and `UnsupportedError` for other formats, `ImageError` for damage; each names the path.
+    Raises `NoImage` for what is no regular file or block device, `NotADisc` and `UnsupportedError` for other formats,
+    `ImageError` for damage, `UsageError` for wishes that cannot be met; each names the path.
     """
-    file = FileSource(path)
     try:
-        if not file.size:
-            raise ImageError("the file is empty (0 bytes)", "copy the image again")
-        if file.size < limits.SMALLEST_IMAGE:
-            refusals.find_magic(file, refusals.MAGICS)  # a name says more than a size
-            raise ImageError(f"too short for a disc image ({file.size} bytes; truncated?)", "copy the image again")
-        blocks = _block_map(file)
-        if blocks is None:
-            return Image(file, file, BlockCache(cache), None, refusals.refuse(file))
-        runs = None
-        if blocks.block_size <= limits.RUN_BLOCK_SIZE:
-            runs = RunCache(file, blocks, limit=cache - cache // _FOR_BLOCKS, threads=threads)
-        kept = BlockCache(cache if runs is None else cache // _FOR_BLOCKS)
-        disc = Disc(file, blocks, kept, runs)
-        try:
-            warnings = refusals.refuse(disc, tuple(magic for magic, _ in CONTAINERS))
-        except ImageError as error:
-            raise type(error)(f"{error.reason} (inside {blocks.format})", error.remedy) from None
-        return Image(file, disc, kept, blocks, [*blocks.warnings, *warnings])
+        return Image(path, cache=cache, threads=threads, wishes=wishes)
     except IsofsError as error:
-        file.close()
         error.path = error.path or path
         raise
-    except BaseException:
-        file.close()
-        raise
 
 
-def _block_map(file: FileSource) -> BlockMap | None:
-    head = file.pread(max(len(magic) for magic, _ in CONTAINERS), 0)
+def _block_map(source: Source, wishes: Wishes) -> BlockMap | None:
+    head = source.pread(max(map(len, _MAGICS)), 0)
     for magic, module in CONTAINERS:
         if head.startswith(magic):
-            blocks: BlockMap = import_module(f"{__name__}.{module}").open_map(file)
+            blocks: BlockMap = import_module(f"{__name__}.{module}").open_map(source, wishes)
             return blocks
     return None

@@ -48,16 +48,20 @@ class Beside:
 
     def open_path(self, path: str) -> FileSource:
         """Opens a file of the directory; a second time the same one."""
-        for file in self.opened:
-            if file.path == path:
-                return file
-        if len(self.opened) >= limits.COMPANIONS:
-            raise ImageError(f"it names more than {limits.COMPANIONS} files")
         home = os.path.realpath(self.directory)
         if os.path.dirname(os.path.realpath(path)) != home:
             raise ImageError(f"{os.path.basename(path)!r} is a link that leads out of the directory", "copy it there")
         if os.path.realpath(path) == os.path.realpath(self.path):
             raise ImageError("it names itself")
+        return self.adopt(path)
+
+    def adopt(self, path: str) -> FileSource:
+        """Opens any file that the user has named; a second time the same one."""
+        for file in self.opened:
+            if file.path == path:
+                return file
+        if len(self.opened) >= limits.PARTS:
+            raise ImageError(f"it is made of more than {limits.PARTS} files")
         file = FileSource(path)
         self.opened.append(file)
         return file

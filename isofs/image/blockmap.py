@@ -108,6 +108,10 @@ def empty_rows() -> Rows:
     return Rows(array("Q"), array("Q"), bytearray())
 
 
+def _no_rows(_first: int, _n: int) -> Rows:
+    return empty_rows()
+
+
 def truncation(present: int, count: int) -> tuple[str, ...]:
     """The warning about an image that holds `present` of `count` blocks; none if it holds them all."""
     if present >= count:
@@ -189,7 +193,7 @@ class BlockMap:
         block_size: int,
         disc_size: int,
         kinds: frozenset[int],
-        load: Callable[[int, int], Rows],
+        load: Callable[[int, int], Rows] = _no_rows,
         count: int | None = None,
         warnings: tuple[str, ...] = (),
         starts: array[int] | None = None,
@@ -199,6 +203,7 @@ class BlockMap:
         parent_at: int = 0,
         checksums: tuple[Checksum, ...] = (),
         facts: dict[str, object] | None = None,
+        checked: bool = False,
     ) -> None:
         self.format = format
         """The container's name and version, as a person says it."""
@@ -218,14 +223,18 @@ class BlockMap:
         """Where blocks cannot be decoded by themselves: reads n bytes at an offset of the disc, as `pread`. Then there
         are no rows. Only called by a thread that may wait, any thread."""
         self.tracks = tracks
-        """The tracks that the container tells, at their places in the decoded bytes. None: a look at the bytes tells."""
+        """The tracks that the container tells, at their places in the decoded bytes. None there: a look at the bytes
+        tells what they are."""
         self.parent = parent
         """SHA-1 of the image that holds the blocks which this one leaves out; empty if it stands alone."""
         self.parent_at = parent_at
         """Positions of rows from here on are of the parent's decoded bytes."""
         self.checksums = checksums
+        """What all decoded bytes together must sum up to."""
         self.facts = facts or {}
         """What else `info` shows: words -> value."""
+        self.checked = checked
+        """Whether rows have checks."""
         self._load = load
 
     def block_at(self, offset: int) -> int:

@@ -26,8 +26,8 @@ from ..errors import ImageError, NotReady
 from . import codecs
 from .blockmap import BlockMap, Rows
 from .codecs import Block
-from .decode import COLD, HELPED, WAITED, File, Slots, slots_for
-from .source import Extents, Stream, may_wait
+from .decode import COLD, HELPED, WAITED, Slots, slots_for
+from .source import Extents, Source, Stream, may_wait
 
 BOOKKEEPING: Final = 256
 """Bytes of memory for a block's key, its place in the order and its object header, about."""
@@ -35,12 +35,18 @@ BOOKKEEPING: Final = 256
 RUN: Final = 512 * limits.KIB
 """Bytes of a run at most: quick codecs decode it in a millisecond."""
 
-_AHEAD: Final = 8
+_AHEAD: Final = 8 * RUN
+"""Bytes decoded ahead of a streak at most."""
+_RUNS_AHEAD: Final = 64
 """Runs decoded ahead of a streak at most."""
+_SMALL: Final = 2352
+"""Bytes of a block of which a run has many."""
 _STREAK: Final = 2
 """Requests in a row that make a streak."""
 _LARGEST: Final = 1 * limits.MIB
 """Bytes of a request at most."""
+_REQUEST: Final = 128 * limits.KIB
+"""Bytes of a usual request."""
 _WORKERS: Final = 4
 
 
@@ -189,12 +195,17 @@ class RunCache:
     `limit`: bytes for runs. `threads`: workers; None: by the number of cores.
     """
 
-    def __init__(self, file: File, blocks: BlockMap, *, limit: int, threads: int | None = None) -> None:
+    def __init__(self, file: Source, blocks: BlockMap, *, limit: int, threads: int | None = None) -> None:
         self.blocks = blocks
-        slots = slots_for(blocks.kinds)
-        self.run = RUN if slots is not Slots else _run_in_python(blocks.kinds)
+        slots = slots_for(file, blocks)
+        self.compiled = slots is not Slots
+        """Whether runs are decoded by compiled code."""
+        self.run = RUN if self.compiled else _run_in_python(blocks)
         """Bytes of a run."""
         self.counts = Counts()
+        self.aligned = not self.compiled and self.run % blocks.block_size == 0 and blocks.block_size > _SMALL
+        """Whether runs begin where blocks do, on the disc and not in the file: else each would decode blocks of the
+        next one, which only counts where runs have few of them."""
         rows = self.run // blocks.block_size + 2
         scratch_rows = _LARGEST // blocks.block_size + 2
         self._slot_size = rows * blocks.block_size
@@ -231,7 +242,13 @@ class RunCache:
     @property
     def depth(self) -> int:
         """Runs that are decoded ahead of each streak at most."""
-        return min(_AHEAD, (self._scratch - 1) // max(self.readers, 1)) if self._workers else 0
+        most = min(_AHEAD // self.run, _RUNS_AHEAD)
+        return min(most, (self._scratch - 1) // max(self.readers, 1)) if self._workers else 0
+
+    @property
+    def step(self) -> int:
+        """Runs that another request of a streak adds to what is decoded ahead: about a request's bytes."""
+        return max(_REQUEST // self.run, 1)
 
     def holds(self, start: int, end: int) -> bool:
         """Whether there is a slot for a run."""
@@ -377,9 +394,11 @@ class Counts:
     """Runs that made room for others."""
 
 
-def _run_in_python(kinds: frozenset[int]) -> int:
-    """Bytes, a power of two, that take a millisecond or so."""
-    quick = min((1000 * codecs.SPEED[kind] for kind in kinds), default=RUN)
+def _run_in_python(blocks: BlockMap) -> int:
+    """Bytes that take a millisecond or so: a power of two, or some larger blocks."""
+    quick = min((1000 * codecs.SPEED[kind] for kind in blocks.kinds), default=RUN)
+    if blocks.block_size > _SMALL:
+        return max(min(RUN, quick) // blocks.block_size, 1) * blocks.block_size
     return int(min(RUN, 1 << quick.bit_length() - 1))
 
 
@@ -400,6 +419,7 @@ class RunStream(Stream):
         self._streak = 0
         self._number = 0  # of the run that was asked for last
         self._reached = -1  # number of the last run that was decoded ahead; -1 for none
+        self._before = position % runs.run if runs.aligned else 0  # bytes of the first run that belong to others
 
     def view(self, n: int, offset: int) -> memoryview | bytes:
         """See `Stream.view`."""
@@ -409,7 +429,6 @@ class RunStream(Stream):
         if n > _LARGEST:
             return self.pread(n, offset)
         end = offset + n
-        length = self._runs.run
         if offset == self._expected:
             self._streak += 1
             self._expected = end
@@ -421,7 +440,7 @@ class RunStream(Stream):
             self.close()
         if self._streak <= _STREAK:
             found = self._runs.exact(self._position + offset, self._position + end)
-        elif offset // length == (end - 1) // length:
+        elif self._number_of(offset) == self._number_of(end - 1):
             found = self._part(offset, end)
         else:
             found = self._joined(offset, end)
@@ -444,13 +463,17 @@ class RunStream(Stream):
 
     def _run(self, number: int) -> tuple[int, int]:
         """First and last byte of a run, on the disc."""
-        start = number * self._runs.run
-        return self._position + start, self._position + min(start + self._runs.run, self.size)
+        start = number * self._runs.run - self._before
+        return self._position + max(start, 0), self._position + min(start + self._runs.run, self.size)
+
+    def _number_of(self, offset: int) -> int:
+        """The number of the run that holds a byte of the file."""
+        return (offset + self._before) // self._runs.run
 
     def _part(self, offset: int, end: int) -> memoryview | None:
         """Bytes that lie in one run."""
         runs, position = self._runs, self._position
-        self._number = number = offset // runs.run
+        self._number = number = self._number_of(offset)
         start, stop = self._run(number)
         if number <= self._reached and not runs.holds(start, stop):  # taken by others, and those behind it perhaps
             self._reached = number
@@ -467,7 +490,7 @@ class RunStream(Stream):
         """Bytes of several runs."""
         room, done = self._runs.joined, 0
         while offset < end:
-            part = min(end, (offset // self._runs.run + 1) * self._runs.run)
+            part = min(end, (self._number_of(offset) + 1) * self._runs.run - self._before)
             found = self._part(offset, part)
             if found is None:
                 return None
@@ -478,7 +501,7 @@ class RunStream(Stream):
 
     def _look_ahead(self, number: int, held: int) -> None:
         runs = self._runs
-        last = min(number + min(self._streak, runs.depth), (self.size - 1) // runs.run)
+        last = min(number + min(self._streak * runs.step, runs.depth), self._number_of(self.size - 1))
         for ahead in range(max(number, self._reached) + 1, last + 1):
             if not runs.ahead(*self._run(ahead), held):
                 break

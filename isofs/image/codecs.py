@@ -160,7 +160,7 @@ def _decode_run(source: Source, run: list[Row], block_size: int) -> list[Block]:
     try:
         data = memoryview(source.pread(n, start) if n else b"")
     except ImageError as error:  # one bad place must not cost its neighbours
-        return [error] if len(run) == 1 else [made for row in run for made in _decode_run(source, [row], block_size)]
+        return [_kept(error)] if len(run) == 1 else [made for row in run for made in _decode_run(source, [row], block_size)]
     return [_decode_block(row, data[row[0] - start : row[0] - start + row[1]], block_size) for row in run]
 
 
@@ -181,10 +181,16 @@ def _decode_block(row: Row, stored: memoryview, block_size: int) -> Block:
         else:
             data = decode(kind, stored, want, block_size)
     except ImageError as error:
-        return error
+        return _kept(error)
     if check and check & 0xFFFF_FFFF != (binascii.crc_hqx(data, 0xFFFF) if check < CRC_16 * 2 else zlib.crc32(data)):
         return ImageError("its checksum does not fit: damaged")
     return data if wanted == want else data[:wanted]
+
+
+def _kept(error: ImageError) -> ImageError:
+    """An error to be kept as a result: without the frames that it was raised through, and all that they hold."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _inflate_with(kind: int, stored: bytes | memoryview, block_size: int) -> bytes | None:

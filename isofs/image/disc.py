@@ -39,15 +39,14 @@ class Disc:
         end = min(offset + n, self.size)
         if offset < 0 or offset >= end:
             return b""
-        block_size = self.blocks.block_size
-        first = offset // block_size
-        wanted = range(first, (end - 1) // block_size + 1)
+        blocks = self.blocks
+        wanted = range(blocks.block_at(offset), blocks.block_at(end - 1) + 1)
         pieces = self.cache.get(self._owner, wanted, self._decode) if may_wait() else self._without_waiting(wanted)
-        start = offset - first * block_size
+        start = offset - blocks.start(wanted[0])
         if len(pieces) == 1:
             return pieces[0][start : start + end - offset]
         pieces[0] = pieces[0][start:]
-        pieces[-1] = pieces[-1][: end - wanted[-1] * block_size]
+        pieces[-1] = pieces[-1][: end - blocks.start(wanted[-1])]
         return b"".join(pieces)
 
     def stream(self, extents: Extents) -> Stream:
@@ -59,13 +58,15 @@ class Disc:
     def _without_waiting(self, wanted: range) -> list[bytes]:
         found = self.cache.peek(self._owner, wanted)
         if found is None:
-            if len(wanted) * self.blocks.block_size > self._at_once:
+            if self.blocks.read is not None or len(wanted) * self.blocks.block_size > self._at_once:
                 raise NotReady
             found = self.cache.put(self._owner, wanted, self._decode(wanted))
         return found
 
     def _decode(self, wanted: Sequence[int]) -> list[Block]:
         """Decodes blocks, ascending; errors name them."""
+        if self.blocks.read is not None:
+            return [self._read(block) for block in wanted]
         first, length = wanted[0], self.blocks.length
         blocks = range(first, wanted[-1] + 1)
         rows = list(codecs.rows_to_decode(self.blocks.rows(first, len(blocks)), map(length, blocks)))
@@ -78,3 +79,13 @@ class Disc:
             else done
             for block, row, done in zip(wanted, rows, made, strict=True)
         ]
+
+    def _read(self, block: int) -> Block:
+        """A block of a container that only a library reads."""
+        assert self.blocks.read is not None
+        n = self.blocks.length(block)
+        try:
+            data = self.blocks.read(n, self.blocks.start(block))
+        except ImageError as error:
+            return error
+        return data if len(data) == n else ImageError(f"the {self.blocks.format} ends too early")

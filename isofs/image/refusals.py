@@ -1,25 +1,20 @@
 """What is no disc image, or not one that is read: recognised by content and refused by its own name.
 
-`refuse(source)` is asked when no container's magic fits, about a file as well as about the decoded bytes of one. It
-returns where the volume descriptors of a plain disc are found and raises for everything else. The order matters:
-strong magics, then the disc itself (it wins over partition tables and other file systems, as on hybrid discs), then
-trailers, sheets, other file systems, raw sectors.
+The order matters: strong magics (`MAGICS`) first, then comes the disc itself, which wins over partition tables and
+other file systems, as on hybrid discs; where there is none, `find_udf` and `refuse` say what the file is instead. All
+are asked about a file as well as about the decoded bytes of one.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
-from .. import limits
 from ..errors import ImageError, IsofsError, NotADisc, UnsupportedError
+from .sectors import FIRST_DESCRIPTOR, SECTOR, SYNC
 from .source import Source
 
-SECTOR: Final = 2048
-_FIRST_DESCRIPTOR: Final = 16
 _DESCRIPTORS: Final = 16
-"""Sectors from 16 on in which a volume descriptor or a UDF mark is looked for."""
-_SYNC: Final = b"\0" + b"\xff" * 10 + b"\0"
+"""Sectors from 16 on in which a UDF mark is looked for."""
 
 
 class Magic(NamedTuple):
@@ -38,22 +33,11 @@ _CONSOLE: Final = "such discs have no ISO 9660 file system; open it with Dolphin
 _COMPRESSED: Final = "unpack it first, or compress the disc with maxcso, which keeps it readable in place"
 
 MAGICS: Final[tuple[Magic, ...]] = (
-    Magic(0, b"MComprHD", "a CHD image", "not read yet; unpack it with chdman extractcd or extractdvd"),
-    Magic(0, b"MEDIA DESCRIPTOR\1", "an Alcohol sheet (MDS)", "not read yet; name the .mdf beside it"),
     Magic(
         0,
         b"MEDIA DESCRIPTOR\2",
         "a DAEMON Tools sheet (MDX or MDS version 2)",
         "convert it to an ISO with its own tool",
-    ),
-    Magic(0, b"\x37\xe4\x53\x96\xc9\xdb\xd6\x07", "a zisofs file", "not read yet; unpack it with mkzftree -u"),
-    Magic(0, b"\xef\x22\x55\xa1\xbc\x1b\x95\xa0", "a zisofs 2 file", "not read yet; unpack it with mkzftree -u"),
-    Magic(0, b"\x1f\x8b\x08", "gzip-compressed", f"not read yet; {_COMPRESSED} (gunzip)"),
-    Magic(0, b"\xfd7zXZ\0", "xz-compressed", f"not read yet; {_COMPRESSED} (unxz)"),
-    Magic(0, b"\x28\xb5\x2f\xfd", "zstd-compressed (Zstandard)", f"not read yet; {_COMPRESSED} (unzstd)"),
-    *(
-        Magic(0, b"%c\x2a\x4d\x18" % first, "zstd-compressed (Zstandard)", f"not read yet; {_COMPRESSED} (unzstd)")
-        for first in range(0x50, 0x60)  # skippable frames
     ),
     Magic(0, b"BZh", "bzip2-compressed", f"it cannot be read in place; {_COMPRESSED} (bunzip2)"),
     Magic(0, b"\x04\x22\x4d\x18", "LZ4-compressed", f"it cannot be read in place; {_COMPRESSED} (unlz4)"),
@@ -123,75 +107,40 @@ WEAK_MAGICS: Final[tuple[Magic, ...]] = (
     Magic(0x400, b"HX", "an HFS+ file system without ISO 9660", "mount it with mount -t hfsplus", NotADisc),
     Magic(0x400, b"BD", "an HFS file system without ISO 9660", "read it with hfsutils", NotADisc),
     Magic(0, b"\x01ZZZZZ\x01", "a 3DO disc", "such discs have no ISO 9660 file system", NotADisc),
-    Magic(_FIRST_DESCRIPTOR * SECTOR + 1, b"CD-I ", "a CD-i disc", "such discs have no ISO 9660 file system", NotADisc),
+    Magic(FIRST_DESCRIPTOR * SECTOR + 1, b"CD-I ", "a CD-i disc", "such discs have no ISO 9660 file system", NotADisc),
     Magic(0, b"\x89PNG\r\n\x1a\n", "a PNG picture, not a disc image", "", NotADisc),
 )
 """Looked for only where no disc was found: hybrid discs carry some of them."""
 
-_LAYOUTS: Final = (
-    (2352, 16, "raw CD sectors of 2352 bytes (mode 1)"),
-    (2352, 24, "raw CD sectors of 2352 bytes (mode 2)"),
-    (2336, 8, "CD sectors of 2336 bytes (mode 2)"),
-    (2448, 16, "raw CD sectors with subchannels (2448 bytes)"),
-    (2448, 24, "raw CD sectors with subchannels (2448 bytes)"),
-    (2368, 16, "raw CD sectors with subchannel Q (2368 bytes)"),
-    (2368, 24, "raw CD sectors with subchannel Q (2368 bytes)"),
-    (2332, 8, "CD sectors of 2332 bytes"),
-    (2056, 8, "CD sectors of 2056 bytes"),
-    (2432, 8, "CD sectors of 2432 bytes"),
-    (2144, 0, "CD sectors of 2144 bytes"),
-    (2064, 0, "CD sectors of 2064 bytes"),
-)
-"""Bytes from one sector to the next, and of the user data in it."""
-_LEAD_IN: Final = 150
-
-_SHEETS: Final[tuple[tuple[str, str, str], ...]] = (
-    (
-        r"(?ims)\A\s*(REM|CATALOG|FILE|TITLE|PERFORMER|SONGWRITER|CDTEXTFILE|TRACK)\b.*^[ \t]*(FILE|TRACK)\s",
-        "a CUE sheet",
-        ".bin",
-    ),
-    (r"(?i)\A\s*\[CloneCD\]", "a CloneCD sheet (CCD)", ".img"),
-    (r"\A(?:\s|//[^\n]*\n)*(CD_DA|CD_ROM_XA|CD_ROM|CD_I)\b", "a cdrdao table of contents (TOC)", ".bin"),
-    (r"\A\s*\d+[ \t]*\n\s*\d+\s+\d+\s+[04]\s+2\d{3}\s", "a GDI sheet", "data track"),
-)
-
 _XBOX_PARTITIONS: Final = (0x18310000, 0xFDA0000, 0x2090000)
 
 
-def refuse(source: Source, containers: tuple[bytes, ...] = ()) -> list[str]:
-    """Raises what fits unless `source` holds a disc of 2048-byte sectors; gives what a person should know about it.
-
-    `containers`: magics that are refused too, where the bytes come out of a container already.
-    Raises `UnsupportedError` for formats that other versions or tools read, `NotADisc` for everything else.
+def refuse(source: Source) -> NoReturn:
+    """Says what a source without a volume is. Raises `UnsupportedError` for formats that other tools read, else
+    `NotADisc`; `ImageError` where damage may be the reason.
     """
-    find_magic(source, MAGICS)
-    head = _bytes(source, 4, 0)
-    if head in containers:
-        raise UnsupportedError(
-            "a compressed image inside a compressed image", "unpack the outer one with maxcso --decompress"
-        )
-    if _has_volume(source, SECTOR, 0):
-        _refuse_nero(source)
-        return _xbox_warning(source)
-    _refuse_udf(source)
-    for stride, offset, name in _LAYOUTS:
-        if _has_volume(source, stride, offset) or _has_volume(source, stride, offset, _LEAD_IN):
-            raise UnsupportedError(name, "not read yet; convert it to an ISO with bchunk or ccd2iso")
-    if _has_volume(source, SECTOR, 0, _LEAD_IN):
-        raise UnsupportedError("a disc behind 150 sectors of lead-in", "not read yet; cut off its first 307200 bytes")
-    _refuse_nero(source)
-    if source.size < limits.DESCRIPTION:
-        _refuse_sheet(source)
-    _refuse_discjuggler(source)
     find_magic(source, WEAK_MAGICS)
-    if head[:1] == b"\0" and _bytes(source, len(_SYNC), 0) == _SYNC:
+    if _bytes(source, len(SYNC), 0) == SYNC:
         raise NotADisc(
             "a raw CD image without an ISO 9660 file system (an audio or game console disc)", "open it with an emulator"
         )
-    source.pread(SECTOR, _FIRST_DESCRIPTOR * SECTOR)  # damage there is the better reason
+    source.pread(SECTOR, FIRST_DESCRIPTOR * SECTOR)  # damage there is the better reason
     start = _bytes(source, 16, 0).hex(" ")
     raise NotADisc(f"not a disc image that isofs knows ({source.size} bytes, beginning with {start})", "check the file")
+
+
+def nested(source: Source, containers: tuple[bytes, ...]) -> None:
+    """Refuses decoded bytes that are a container again, or something else with a strong magic."""
+    find_magic(source, MAGICS)
+    if _bytes(source, max(map(len, containers)), 0).startswith(containers):
+        raise UnsupportedError("a compressed image inside a compressed image", "unpack the outer one")
+
+
+def find_udf(source: Source) -> None:
+    """Refuses a disc of UDF alone."""
+    for sector in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + _DESCRIPTORS):
+        if _bytes(source, 5, sector * SECTOR + 1) in (b"BEA01", b"NSR02", b"NSR03"):
+            raise UnsupportedError("a UDF disc without ISO 9660", "not read yet; mount it with mount -o loop -t udf")
 
 
 def _bytes(source: Source, n: int, at: int) -> bytes:
@@ -214,71 +163,8 @@ def find_magic(source: Source, magics: tuple[Magic, ...]) -> None:
             raise entry.error(entry.name, entry.remedy)
 
 
-def _has_volume(source: Source, stride: int, offset: int, lead_in: int = 0) -> bool:
-    """Whether a volume descriptor of ISO 9660 or High Sierra stands at its place in sectors of this layout."""
-    start = (_FIRST_DESCRIPTOR + lead_in) * stride + offset
-    descriptor = _bytes(source, 14, start)
-    if descriptor[9:14] == b"CDROM":
-        return True
-    # A UDF bridge may have other descriptors first; in raw layouts only the first place counts.
-    places = _DESCRIPTORS if stride == SECTOR and not lead_in else 1
-    return any(_bytes(source, 5, start + i * stride + 1) == b"CD001" for i in range(places))
-
-
-def _refuse_udf(source: Source) -> None:
-    for sector in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + _DESCRIPTORS):
-        if _bytes(source, 5, sector * SECTOR + 1) in (b"BEA01", b"NSR02", b"NSR03"):
-            raise UnsupportedError("a UDF disc without ISO 9660", "not read yet; mount it with mount -o loop -t udf")
-
-
-def _refuse_nero(source: Source) -> None:
-    """A Nero image may begin like a plain disc: its trailer must point to one of its chunks."""
-    for at, magic, length in ((12, b"NER5", 8), (8, b"NERO", 4)):
-        trailer = _bytes(source, at, source.size - at)
-        if trailer[:4] == magic:
-            chunk = _bytes(source, 4, int.from_bytes(trailer[4 : 4 + length], "big"))
-            if chunk in (
-                b"CUEX",
-                b"CUES",
-                b"DAOX",
-                b"DAOI",
-                b"ETN2",
-                b"ETNF",
-                b"SINF",
-                b"MTYP",
-                b"CDTX",
-                b"DINF",
-                b"TOCT",
-            ):
-                raise UnsupportedError("a Nero image (NRG)", "not read yet; convert it to an ISO with nrg2iso")
-
-
-def _refuse_sheet(source: Source) -> None:
-    raw = _bytes(source, source.size, 0)
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = raw.decode("utf-16", "replace")
-    elif b"\0" in raw:
-        return
-    else:
-        text = raw.decode("utf-8-sig", "replace")
-    for pattern, name, beside in _SHEETS:
-        if re.search(pattern, text.replace("\r\n", "\n").replace("\r", "\n")):
-            tracks = [words for words in map(str.split, text.upper().splitlines()) if words[:1] == ["TRACK"]]
-            audio = tracks and all("AUDIO" in words for words in tracks)
-            kind = f"{name} of audio tracks only" if audio else name
-            raise UnsupportedError(kind, f"not read yet; if the {beside} beside it has 2048-byte sectors, name that")
-
-
-def _refuse_discjuggler(source: Source) -> None:
-    if source.size > 8 and int.from_bytes(_bytes(source, 4, source.size - 8), "little") in (
-        0x80000004,
-        0x80000005,
-        0x80000006,
-    ):
-        raise UnsupportedError("a DiscJuggler image (CDI)", "not read yet; convert it to an ISO with cdi2iso")
-
-
-def _xbox_warning(source: Source) -> list[str]:
+def warnings(source: Source) -> list[str]:
+    """What a person should know about a disc that is read."""
     magic = b"MICROSOFT*XBOX*MEDIA"
     if any(_bytes(source, len(magic), at) == magic for at in _XBOX_PARTITIONS):
         return ["an Xbox disc: its game is in an XDVDFS partition, which is not read; this is the video part"]

@@ -16,7 +16,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
 from ..errors import ImageError, IsofsError, NoImage, NotReady, SystemRefused, UsageError
 from .compiled import compiled
@@ -96,6 +96,12 @@ class FileSource:
         fd, self._fd = getattr(self, "_fd", -1), -1
         if fd >= 0:
             os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def pread(self, n: int, offset: int) -> bytes:
         """As `Source.pread`.
@@ -263,6 +269,47 @@ class Extents:
             offset += length
             if offset >= ends[i]:
                 i += 1
+
+
+class Joined:
+    """Other sources, one behind the other."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = tuple(sources)
+        self._ends = tuple(accumulate(source.size for source in self.sources))
+        self.size = self._ends[-1]
+
+    def pread(self, n: int, offset: int) -> bytes:
+        """See `Source.pread`."""
+        end = min(offset + n, self.size)
+        if not 0 <= offset < end:
+            return b""
+        pieces = []
+        for source, start, stop in self._parts(offset, end):
+            piece = source.pread(stop - start, start)
+            if len(piece) != stop - start:
+                raise ImageError("a part of the image became shorter")
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def stream(self, extents: Extents) -> Stream:
+        """See `open_stream`: a file that lies in one of the sources is read as that source reads it."""
+        piece = extents.contiguous
+        if piece is not None and piece.length:
+            (source, start, stop), *more = self._parts(piece.position, piece.position + piece.length)
+            if not more:
+                return open_stream(Extents(source, [Extent(start, stop - start)], lambda: extents.label))
+        return Stream(extents)
+
+    def _parts(self, offset: int, end: int) -> Iterator[tuple[Source, int, int]]:
+        """The sources that hold the bytes from `offset` to `end`, and which of theirs."""
+        i = bisect_right(self._ends, offset)
+        while offset < end:
+            source, stop = self.sources[i], self._ends[i]
+            first = offset - (stop - source.size)
+            offset = min(stop, end)
+            yield source, first, offset - (stop - source.size)
+            i += 1
 
 
 def _merged(extents: Sequence[Extent]) -> Iterator[Extent]:

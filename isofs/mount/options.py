@@ -14,9 +14,10 @@ from typing import Any, Final, Literal, NamedTuple
 
 from .. import limits
 from ..errors import UsageError
+from ..image.wishes import NO_WISHES, Wishes
 from ..volume.tree import View
 
-Kind = Literal["view", "mount", "libfuse", "dropped", "refused"]
+Kind = Literal["view", "image", "mount", "libfuse", "dropped", "refused"]
 
 
 class Option(NamedTuple):
@@ -34,6 +35,8 @@ class Options(NamedTuple):
     """The options of one command, parsed."""
 
     view: View = View()
+    wishes: Wishes = NO_WISHES
+    """What is made of the image."""
     cache: int = limits.CACHE_DEFAULT
     """Bytes of decoded data to keep."""
     threads: int | None = None
@@ -76,6 +79,20 @@ def _readahead(name: str, text: str) -> int:
 def _threads(name: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) > limits.THREADS:
         raise UsageError(f"option {name}={text}: not a number from 0 to {limits.THREADS}", f"write {name}=2")
+    return int(text)
+
+
+def _track(name: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,2}", text) or not int(text):
+        raise UsageError(f"option {name}={text}: not a number from 1 to {limits.TRACKS}", "see isofs info")
+    return int(text)
+
+
+def _session(name: str, text: str) -> int | None:
+    if text == "last":
+        return None
+    if not re.fullmatch(r"[0-9]{1,2}", text):
+        raise UsageError(f"option {name}={text}: not a number from 0 to {limits.TRACKS}", "see isofs info")
     return int(text)
 
 
@@ -151,6 +168,24 @@ OPTIONS: Final = (
         "find names in any case, or as they are listed only",
         parse=_choice(relaxed="", strict=""),
     ),
+    Option("audio", "", "off", "show the disc's audio tracks as .wav files, in a directory of their own"),
+    Option("track", "N", "the first one of the session", "the data track, as isofs info numbers it", "image", _track),
+    Option("session", "N", "last", "the session, the first one being 0", "image", _session),
+    Option(
+        "parent",
+        "FILE",
+        "looked for beside the image",
+        "the image that holds what a CHD image leaves out",
+        "image",
+        lambda _, text: text,
+    ),
+    Option(
+        "noindexcache",
+        "",
+        "off",
+        "keep no index of a gzip-compressed image in ~/.cache/isofs, and use none",
+        "image",
+    ),
     Option("cache", "SIZE", "32M", "memory for decoded data of compressed images", "mount", _cache),
     Option("threads", "N", "one for each core, at most 4", "threads that decode ahead; 0: none", "mount", _threads),
     Option("readahead", "SIZE", "the kernel's, 128K", "how far the kernel reads ahead; for root", "mount", _readahead),
@@ -187,7 +222,7 @@ _BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 def shown_options() -> list[Option]:
     """The options that a person chooses from."""
-    return [option for option in OPTIONS if option.kind in ("view", "mount", "libfuse")]
+    return [option for option in OPTIONS if option.kind in ("view", "image", "mount", "libfuse")]
 
 
 def help_text() -> str:
@@ -227,6 +262,8 @@ def parse_options(texts: Iterable[str]) -> Options:
     umask = found.pop("umask", 0)
     ours = {name: found.pop(name) for name in ("cache", "threads", "readahead", "allow_other") if name in found}
     spin = not found.pop("nospin", False)
+    chosen = {name: found.pop(name) for name in ("track", "session", "parent") if name in found}
+    wishes = Wishes(**chosen, keep_index=not found.pop("noindexcache", False))
     found["fmask"] = found.get("fmask", umask)
     found["dmask"] = found.get("dmask", umask)
-    return Options(View(**found), spin=spin, libfuse=tuple(libfuse), **ours)
+    return Options(View(**found), wishes, spin=spin, libfuse=tuple(libfuse), **ours)

@@ -57,8 +57,8 @@ class Telling:
         self._operations = operations
         self._own = own
         self._device = _device()
-        self._runs: RunCache | None = image.disc.runs if isinstance(image.disc, Disc) else None
-        quick = self._runs is not None and slots_for(self._runs.blocks.kinds) is not Slots
+        self._runs = image.runs
+        quick = self._runs is not None and self._runs.compiled
         self._about = {
             "image": stats.as_text(os.path.abspath(image.path)),
             "mount_point": stats.as_text(mountpoint),

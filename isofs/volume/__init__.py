@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..errors import ImageError, IsofsError
+from ..errors import ImageError, IsofsError, NotADisc
 from ..image import Image
 from .iso9660 import open_iso9660, udf_stub
 from .tree import View, Volume
@@ -21,8 +21,11 @@ def open_volume(image: Image, view: View | None = None) -> Volume:
     Sentences that a person should know are added to `image.warnings`. Raises `NotADisc`, `UnsupportedError` and
     `ImageError`, each naming the path.
     """
+    view = view or View()
     try:
-        volume = open_iso9660(image.disc, view or View(), image.cache)
+        if image.tracks and image.track is None:
+            return _audio_only(image, view)
+        volume = open_iso9660(image.disc, view, image.cache, image.first_sector)
         told = volume.descriptor.space_size * volume.descriptor.block_size
         if told - image.disc.size >= volume.descriptor.block_size:
             image.warnings.append(
@@ -31,7 +34,19 @@ def open_volume(image: Image, view: View | None = None) -> Volume:
             )
         with suppress(ImageError):  # a damaged root is said when it is read
             image.warnings += filter(None, [udf_stub(volume)])
+        if view.audio:
+            from .audio import with_audio
+
+            return with_audio(volume, image.tracks, view)
         return volume
     except IsofsError as error:
         error.path = error.path or image.path
         raise
+
+
+def _audio_only(image: Image, view: View) -> Volume:
+    if not view.audio:
+        raise NotADisc("a disc of audio tracks only", "-o audio shows them as files")
+    from .audio import with_audio
+
+    return with_audio(None, image.tracks, view)

@@ -116,6 +116,8 @@ class View(NamedTuple):
     """How plain ISO 9660 names are shown."""
     check: Literal["relaxed", "strict"] | None = None
     """Whether names are found in any case; None: relaxed with Joliet, else strict."""
+    audio: bool = False
+    """Show the disc's audio tracks as files."""
 
 
 class Volume(Protocol):

@@ -158,7 +158,7 @@ def test_padding_is_passed_over(room: Callable[..., Room], kind: int) -> None:
 def test_rows_need_not_lie_in_order(room: Callable[..., Room]) -> None:
     blocks, plain = run([DEFLATE, PLAIN, LZ4, DEFLATE])
     data, rows = written(blocks)
-    for column in rows:
+    for column in rows[:3]:
         column.reverse()
     of = room(data)
     of.slots.load(0, rows, BLOCK, len(plain))

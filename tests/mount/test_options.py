@@ -86,7 +86,7 @@ def test_the_last_of_a_name_counts() -> None:
 
 
 def test_several_texts_are_one_list() -> None:
-    assert parse_options(["norock", "uid=7,cache=8M"]) == Options(View(norock=True, uid=7), 8 << 20)
+    assert parse_options(["norock", "uid=7,cache=8M"]) == Options(View(norock=True, uid=7), cache=8 << 20)
 
 
 def test_owners_by_number() -> None:

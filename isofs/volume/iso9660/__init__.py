@@ -39,8 +39,8 @@ class _Tree:
         return first if first.identifier == SELF and first.flags & FLAG_DIRECTORY else None
 
 
-def open_iso9660(disc: Source, view: View, cache: BlockCache) -> Iso9660:
-    """The tree of a disc that Linux would show: Rock Ridge before Joliet before plain ISO 9660.
+def open_iso9660(disc: Source, view: View, cache: BlockCache, first_sector: int = 0) -> Iso9660:
+    """The tree of a disc whose volume begins at a sector, as Linux would show it: Rock Ridge before Joliet before plain ISO 9660.
 
     Exceptions: a Joliet descriptor in front of the primary one hides nothing; where the primary root is damaged, or
     is empty beside a Joliet tree that is not, Joliet's is taken. `cache` serves zisofs files.
@@ -48,7 +48,7 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache) -> Iso9660:
     Raises `NotADisc`, `UnsupportedError`, and `ImageError` where no tree is sound.
     """
     findings = Findings()
-    descriptors = read_descriptors(disc)
+    descriptors = read_descriptors(disc, first_sector)
     for reason in descriptors.damage:
         findings.add(0, reason)
     primary, reason = _open_tree(disc, descriptors.primary, findings)

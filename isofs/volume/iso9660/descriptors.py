@@ -103,8 +103,8 @@ class Descriptors:
         """Descriptors that were passed over, and why."""
 
 
-def read_descriptors(disc: Source) -> Descriptors:
-    """The volume descriptors of a disc.
+def read_descriptors(disc: Source, first_sector: int = 0) -> Descriptors:
+    """The volume descriptors of a disc; of the volume that begins at a sector of it.
 
     Unlike Linux it does not stop at a Joliet descriptor, so that one in front of the primary one hides nothing.
     Raises `NotADisc` where there is no volume, `ImageError` where no descriptor is sound, `UnsupportedError` for
@@ -112,7 +112,7 @@ def read_descriptors(disc: Source) -> Descriptors:
     """
     found = Descriptors()
     seen = False
-    for raw in _sectors(disc):
+    for raw in _sectors(disc, first_sector + FIRST):
         identifier = raw[1:6]
         if identifier in _UDF:
             found.udf = found.udf or identifier.startswith(b"NSR")
@@ -148,11 +148,11 @@ def _keep(found: Descriptors, kind: int, descriptor: VolumeDescriptor) -> None:
         found.enhanced = found.enhanced or descriptor
 
 
-def _sectors(disc: Source) -> Iterator[bytes]:
+def _sectors(disc: Source, first: int) -> Iterator[bytes]:
     """Sectors that belong to a descriptor set or to UDF's marks; after the terminator only the latter."""
     unknown = 0
     ended = False
-    for sector in range(FIRST, FIRST + limits.DESCRIPTOR_SECTORS):
+    for sector in range(first, first + limits.DESCRIPTOR_SECTORS):
         raw = disc.pread(SECTOR, sector * SECTOR)
         if len(raw) < SECTOR:
             return
