@@ -55,7 +55,7 @@ def test_help_shows_every_option_that_a_person_chooses() -> None:
     text = help_text()
     for option in OPTIONS:
         shown = re.search(rf"(?m)^  {option.name}(=| |$)", text) is not None
-        assert shown == (option.kind in ("view", "mount", "libfuse"))
+        assert shown == (option.kind in ("view", "image", "mount", "libfuse"))
 
 
 def test_help_of_every_command_is_made() -> None:

@@ -99,6 +99,8 @@ def _told(value: object) -> object:
     """A fact as JSON has it."""
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, dict):
+        return {str(key): _told(part) for key, part in value.items()}
     return value if value is None or isinstance(value, int | float | str) else str(value)
 
 
@@ -122,7 +124,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             ("blocks", f"{facts['compression_block_size']} bytes, {' and '.join(facts['codecs']) or 'plain'}"),
             ("parent", f"SHA-1 {facts['parent']}" if facts["parent"] else ""),
             *facts["checksums"].items(),
-            *((name, str(value)) for name, value in facts["container"].items()),
+            *((name, _words(value)) for name, value in facts["container"].items()),
         ]
     lines += [(f"track {track['number']}", _track_line(track)) for track in facts["tracks"]]
     extras = [
@@ -139,6 +141,13 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [(key, facts[key]) for key in ("application", "created", "modified")]
     lines += [("volume size", f"{_size(facts['volume_size'])} in blocks of {facts['block_size']}")]
     return [(label, value) for label, value in lines if value]
+
+
+def _words(value: object) -> str:
+    """A fact as a person says it: of several numbers each with its name."""
+    if isinstance(value, dict):
+        return ", ".join(f"{part} {name}" for name, part in value.items())
+    return str(value)
 
 
 def _track_line(track: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ import zlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from .. import limits
@@ -182,7 +182,9 @@ def _bgzf(source: Source) -> BlockMap | None:
     starts.append(disc_size)
     warnings = []
     if cut_off:
-        warnings.append(f"truncated: the BGZF file ends at byte {position} without its end mark; the disc's rest is lost")
+        warnings.append(
+            f"truncated: the BGZF file ends at byte {position} without its end mark; the disc's rest is lost"
+        )
 
     def load(first: int, n: int) -> Rows:
         lengths = array("Q", stored[first : first + n])
@@ -212,8 +214,8 @@ def _plain(source: Source, wishes: Wishes) -> BlockMap:
         import indexed_gzip
     except ImportError:
         raise UnsupportedError(
-            "gzip-compressed images need the Python package indexed_gzip", "install it with pip, or rewrite the image "
-            "with bgzip: gunzip -c IMAGE | bgzip > NEW.iso.gz"
+            "gzip-compressed images need the Python package indexed_gzip",
+            "install it with pip, or rewrite the image with bgzip: gunzip -c IMAGE | bgzip > NEW.iso.gz",
         ) from None
 
     def indexed(spacing: int) -> tuple[Any, SourceFile]:
@@ -291,7 +293,7 @@ def _built(
     if stream.raw.seek(0, io.SEEK_END) != proof.size:
         raise ImageError("damaged: something that is no gzip member lies between the members", "copy the image again")
     points = [point for point, _ in stream.seek_points()]
-    if max((b - a for a, b in zip(points, points[1:], strict=False)), default=0) > _LONGEST_BLOCK:
+    if max((b - a for a, b in pairwise(points)), default=0) > _LONGEST_BLOCK:
         raise UnsupportedError(
             "gzip-compressed in a way that cannot be read in place", "rewrite it: gunzip -c IMAGE | bgzip > NEW.iso.gz"
         )
@@ -301,9 +303,7 @@ def _built(
     return stream, file
 
 
-def _pass(
-    source: Source, stream: Any, file: SourceFile, spacing: int, advance: Callable[[int], object]
-) -> _Proof:
+def _pass(source: Source, stream: Any, file: SourceFile, spacing: int, advance: Callable[[int], object]) -> _Proof:
     """Has the library build its index, and proves what it reads meanwhile."""
     proof = _Proof(source.size)
 

@@ -25,19 +25,24 @@ class SourceFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def seekable(self) -> bool:
+        """It is."""
         return True
 
     def tell(self) -> int:
+        """The position."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Moves the position, and gives it."""
         self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._source.size}[whence]
         return self._position
 
     def read(self, n: int = -1) -> bytes:
+        """At most `n` bytes, or all that are left. Raises what the source raises."""
         try:
             data = self._source.pread(n if n >= 0 else self._source.size, self._position)
             if self.passed is not None:

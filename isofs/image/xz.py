@@ -99,7 +99,7 @@ def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
     if largest > limits.XZ_BLOCK:
         raise UnsupportedError(f"xz-compressed in blocks of {largest // limits.MIB} MiB", _REWRITE)
     _try_filters(source, blocks)
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if largest > _SLOW:
         warnings = (f"slow: it is compressed in blocks of {largest // limits.MIB} MiB; {_REWRITE}",)
 

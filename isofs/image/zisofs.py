@@ -98,9 +98,7 @@ def indexed_map(source: Source, header: Header, format: str) -> BlockMap:
             rows.kinds.append((kind if end > start else ZERO) if sound else BAD)
         return rows
 
-    return BlockMap(
-        format=format, block_size=block_size, disc_size=header.size, kinds=frozenset((kind,)), load=load
-    )
+    return BlockMap(format=format, block_size=block_size, disc_size=header.size, kinds=frozenset((kind,)), load=load)
 
 
 def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:

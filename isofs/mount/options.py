@@ -183,7 +183,7 @@ OPTIONS: Final = (
         "noindexcache",
         "",
         "off",
-        "keep no index of a gzip-compressed image in ~/.cache/isofs, and use none",
+        "keep no index of a compressed image in ~/.cache/isofs, and use none",
         "image",
     ),
     Option("cache", "SIZE", "32M", "memory for decoded data of compressed images", "mount", _cache),

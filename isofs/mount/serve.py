@@ -23,7 +23,7 @@ import stat
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import IO, Final, NoReturn
 
@@ -73,7 +73,7 @@ def mount(
         logging.basicConfig(format="isofs: %(message)s", level=logging.DEBUG if debug else logging.INFO)
         serve(lambda: None, lambda: None)
         return EXIT_OK
-    return _in_background(serve, image.file.fileno())
+    return _in_background(serve, [file.fileno() for file in image.files])
 
 
 def check_mountpoint(path: str) -> None:
@@ -117,8 +117,8 @@ Serve = Callable[[Callable[[], None], Callable[[], None]], None]
 """Serves a mount to its end; calls the first when it is mounted, the second when the kernel has answered."""
 
 
-def _in_background(serve: Serve, keep: int) -> int:
-    """Serves in a child process that keeps one file open, the image.
+def _in_background(serve: Serve, keep: Sequence[int]) -> int:
+    """Serves in a child process that keeps the image's files open.
 
     Gives the exit code when it answers, raises what it reports.
     """
@@ -154,7 +154,7 @@ def _read_all(fd: int) -> bytes:
         return file.read()
 
 
-def _child(serve: Serve, keep: int, report_to: int) -> NoReturn:
+def _child(serve: Serve, keep: Sequence[int], report_to: int) -> NoReturn:
     """The daemon's life: mount, session, serve, end."""
     code = EXIT_OK
     answered = False
@@ -179,7 +179,7 @@ def _child(serve: Serve, keep: int, report_to: int) -> NoReturn:
 
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)  # for the log's thread too: one that lets them in is enough
-        _close_all_but(keep, report_to)
+        _close_all_but(*keep, report_to)
         lines = _log_to_syslog()
         serve(mounted, ready)
     except BaseException as error:

@@ -64,7 +64,7 @@ class Telling:
             "mount_point": stats.as_text(mountpoint),
             "format": image.format,
             "decoder": None if image.blocks is None else "compiled" if quick else "Python",
-            "workers": (default_workers() if options.threads is None else options.threads) if quick else 0,
+            "workers": (default_workers() if options.threads is None else options.threads) if self._runs else 0,
             "cache": options.cache,
         }
 

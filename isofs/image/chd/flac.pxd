@@ -16,7 +16,7 @@ cdef class Frames:
     cdef long long take(self, int n)
 
     @cython.locals(value="long long")
-    cdef long long signed(self, int n)
+    cdef long long take_signed(self, int n)
 
     @cython.locals(start="Py_ssize_t", behind="Py_ssize_t", size="Py_ssize_t", channels="int", left="long long[::1]",
                    right="long long[::1]")

@@ -105,10 +105,11 @@ class Frames:
             raise ImageError("the FLAC frames end too early")
         data = self.data
         at = bit >> 3
-        word = data[at] << 32 | data[at + 1] << 24 | data[at + 2] << 16 | data[at + 3] << 8 | data[at + 4]
+        word = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+        word = word << 16 | data[at + 3] << 8 | data[at + 4]
         return word >> (40 - (bit & 7) - n) & ((1 << n) - 1)
 
-    def signed(self, n: int) -> int:
+    def take_signed(self, n: int) -> int:
         """A number of `n` bits in two's complement, 32 at most."""
         if n == 0:
             return 0
@@ -187,12 +188,12 @@ class Frames:
                     raise ImageError("damaged FLAC frame: all bits are wasted")
         width -= wasted
         if kind == 0:
-            value = self.signed(width)
+            value = self.take_signed(width)
             for i in range(size):
                 samples[i] = value
         elif kind == 1:
             for i in range(size):
-                samples[i] = self.signed(width)
+                samples[i] = self.take_signed(width)
         elif 8 <= kind <= 12:
             self.predicted(samples, size, width, kind - 8, False)
         elif 32 <= kind <= 63:
@@ -208,16 +209,16 @@ class Frames:
         if order > size:
             raise ImageError("damaged FLAC frame: a predictor longer than the frame")
         for i in range(order):
-            samples[i] = self.signed(width)
+            samples[i] = self.take_signed(width)
         factors = array("q", bytes(8 * 32))
         shift = 0
         if linear:
             precision = self.take(4) + 1
-            shift = self.signed(5)
+            shift = self.take_signed(5)
             if precision == 16 or shift < 0:
                 raise ImageError("damaged FLAC frame: its predictor is none")
             for i in range(order):
-                factors[i] = self.signed(precision)
+                factors[i] = self.take_signed(precision)
         elif order == 1:
             factors[0] = 1
         elif order == 2:
@@ -252,7 +253,7 @@ class Frames:
             if k == (1 << width) - 1:
                 n = self.take(5)
                 for i in range(first, behind):
-                    samples[i] = self.signed(n)
+                    samples[i] = self.take_signed(n)
             else:
                 self.rice(samples, first, behind, k)
             first = behind

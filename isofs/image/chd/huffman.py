@@ -58,7 +58,8 @@ SELF: Final = 5
 def bits(data: bytes, bit: int, n: int) -> int:
     """`n` bits, 24 at most, from bit `bit` on."""
     at = bit >> 3
-    word = data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+    word = data[at] << 8 | data[at + 1]
+    word = word << 16 | data[at + 2] << 8 | data[at + 3]
     return word >> (32 - (bit & 7) - n) & ((1 << n) - 1)
 
 
