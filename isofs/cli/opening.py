@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_image(parser: Parser) -> None:
     """The image and its view options."""
-    parser.add_argument("image", metavar="IMAGE", help="disc image or its sheet: ISO, CSO, CHD, CUE, ... whatever its name")
+    parser.add_argument("image", metavar="IMAGE", help="disc image or its sheet: ISO, CSO, CHD, CUE, ...")
     parser.add_argument(
         "-o", dest="options", metavar="OPTIONS", action="append", default=[], help="options, see below; may be repeated"
     )

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Final, Self
 
 from .. import limits
-from ..errors import ImageError, IsofsError
+from ..errors import ImageError, IsofsError, UsageError
 from . import refusals
 from .beside import Beside
 from .blockmap import BlockMap
@@ -67,6 +67,8 @@ class Image:
             """The file itself; the first one of several."""
             source = self._bytes()
             self.blocks = _block_map(source, wishes)
+            if wishes.parent and not (self.blocks and self.blocks.parent):
+                raise UsageError("it has no parent", "leave parent= out")
             self.decoded = source if self.blocks is None else self._decoded(source, self.blocks, cache, threads, wishes)
             """The bytes that the container holds: the file's own if it is none."""
             self.tracks = self._tracks(source)

@@ -319,15 +319,18 @@ def _pass(source: Source, stream: Any, file: SourceFile, spacing: int, advance: 
             )
 
     file.passed = passed
+    failed: Exception | None = None
     try:
         stream.build_full_index()
     except Exception as error:
-        raise _reason(file, f"damaged gzip file near byte {proof.position}", error) from None
+        failed = error
     if file.error is not None:
         raise file.error
     for position in range(proof.position, source.size, _BUFFER):  # what the library did not look at
         passed(position, source.pread(_BUFFER, position))
     proof.finish()
+    if failed is not None:
+        raise _reason(file, "the gzip file cannot be read", failed)
     return proof
 
 

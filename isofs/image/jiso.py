@@ -12,7 +12,7 @@ Header, 48 bytes, little-endian:
 | 10 | 1 | method | 0 LZO1X, 1 raw deflate |
 | 11 | 1 | unknown | |
 | 12 | 4 | disc size | bytes |
-| 16 | 16 | MD5 | of the disc |
+| 16 | 16 | MD5 | of the disc; zeros if the writer left it out |
 | 32 | 4 | header size | 48 |
 | 36 | 12 | unknown | |
 
@@ -28,7 +28,7 @@ from typing import Final
 
 from .. import limits
 from ..errors import ImageError, UnsupportedError
-from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Index, Rows, empty_rows, truncation
+from .blockmap import BAD, DEFLATE, LZO1X, PLAIN, BlockMap, Checksum, Index, Rows, empty_rows, truncation
 from .source import Source
 from .wishes import NO_WISHES, Wishes
 
@@ -43,7 +43,7 @@ def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
     head = source.pread(HEADER.size, 0)
     if len(head) < HEADER.size:
         raise ImageError("truncated: the JISO header is cut off", "copy the image again")
-    _, block_size, block_headers, method, disc_size, _ = HEADER.unpack(head)
+    _, block_size, block_headers, method, disc_size, md5 = HEADER.unpack(head)
     if block_size not in limits.BLOCK_SIZE or not disc_size:
         raise ImageError(f"damaged JISO header: {disc_size} bytes in blocks of {block_size}", "copy the image again")
     if method not in _METHODS:
@@ -87,4 +87,5 @@ def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
         kinds=frozenset((compressed,)),
         load=load,
         warnings=truncation(present, count),
+        checksums=(Checksum("MD5", "md5", md5),) if any(md5) else (),
     )

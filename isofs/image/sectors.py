@@ -91,6 +91,8 @@ _PLACES: Final = (
     (2064, 0),
 )
 """Strides, and places of the data in a sector, in the order in which they are tried."""
+_WHOLE: Final = tuple(sorted({stride for stride, offset in _PLACES if offset in (16, 24)}))
+"""Strides of sectors that are stored whole, with sync and header."""
 _KINDS: Final = (0, 1, 2, 3, 255)
 """Types of volume descriptors."""
 _SYNC_SEARCH: Final = 1 << 20
@@ -114,7 +116,8 @@ class Layout(NamedTuple):
         subheader = self.stride in (2336, 2332, 2056, 2432)
         first = self.position + FIRST_DESCRIPTOR * self.stride
         second = subheader or (self.header and source.pread(1, first + 15) == b"\2")
-        return Track(1, "mode 2" if second else "mode 1", 0, count, source, self.position, self.stride, offset=self.offset, header=self.header)
+        mode: Mode = "mode 2" if second else "mode 1"
+        return Track(1, mode, 0, count, source, self.position, self.stride, offset=self.offset, header=self.header)
 
 
 def find_layout(source: Source, position: int = 0) -> Layout | None:
@@ -143,7 +146,7 @@ def find_raw(source: Source) -> Layout | None:
     head = _bytes(source, _SYNC_SEARCH, 0)
     at = head.find(SYNC)
     while 0 <= at < len(head):
-        if all(head.startswith(SYNC, at + i * RAW) for i in (1, 2)):
+        if any(all(head.startswith(SYNC, at + i * stride) for i in (1, 2)) for stride in _WHOLE):
             return find_layout(source, at)
         at = head.find(SYNC, at + 1)
     return None
@@ -188,7 +191,7 @@ class Sectors:
     """
 
     def __init__(self, tracks: Sequence[Track]) -> None:
-        self.tracks = tuple(sorted(tracks, key=lambda track: track.start))
+        self.tracks = tuple(sorted(tracks, key=lambda track: (track.start, track.count)))
         self._starts = [track.start for track in self.tracks]
         self.size = SECTOR * max((track.end for track in tracks if track.mode != "audio"), default=0)
 
@@ -312,10 +315,16 @@ def sessions(tracks: Sequence[Track]) -> list[int]:
 
 def choose(tracks: Sequence[Track], number: int | None, session: int | None) -> Track | None:
     """The data track to mount: that number; else the first one of a session, counted from 0; else of the last session
-    that has a volume. None where there are audio tracks only.
+    that has a volume. None where there are audio tracks only, or no tracks: the whole disc is track 1 of session 0.
 
     Raises `UsageError` for a track or session that is not there.
     """
+    if not tracks:
+        if number not in (None, 1):
+            raise UsageError(f"track {number} is not on the disc", "data tracks: 1")
+        if session not in (None, 0):
+            raise UsageError(f"session {session} is not on the disc", "sessions: 0")
+        return None
     data = [track for track in tracks if track.mode != "audio"]
     told = f"data tracks: {', '.join(str(track.number) for track in data) or 'none'}"
     if number is not None:
@@ -326,7 +335,8 @@ def choose(tracks: Sequence[Track], number: int | None, session: int | None) -> 
     there = sessions(tracks)
     if session is not None:
         if not 0 <= session < len(there):
-            raise UsageError(f"session {session} is not on the disc", f"sessions: 0 to {len(there) - 1}")
+            known = ", ".join(map(str, range(len(there))))
+            raise UsageError(f"session {session} is not on the disc", f"sessions: {known}")
         data = [track for track in data if track.session == there[session]]
         if not data:
             raise UsageError(f"session {session} has no such data track", told)
@@ -336,13 +346,14 @@ def choose(tracks: Sequence[Track], number: int | None, session: int | None) -> 
 
 
 def _has_volume(track: Track) -> bool:
-    try:
-        raw = Sectors([track]).pread(_DESCRIPTORS * SECTOR, (track.start + FIRST_DESCRIPTOR) * SECTOR)
-    except ImageError:
-        return False
-    return any(
-        raw[at + 1 : at + 6] == b"CD001" or raw[at + 9 : at + 14] == b"CDROM" for at in range(0, len(raw), SECTOR)
-    )
+    disc = Sectors([track])
+    heads = (_bytes(disc, 14, sector * SECTOR) for sector in _descriptor_sectors(track.start))
+    return any(head[1:6] == b"CD001" or head[9:14] == b"CDROM" for head in heads)
+
+
+def _descriptor_sectors(start: int) -> range:
+    first = start + FIRST_DESCRIPTOR
+    return range(first, first + _DESCRIPTORS)
 
 
 def counts_from_itself(disc: Source, start: int) -> bool:
@@ -350,8 +361,9 @@ def counts_from_itself(disc: Source, start: int) -> bool:
 
     The root directory's first record is the judge: it must be where its descriptor says, and say so itself.
     """
-    raw = _bytes(disc, SECTOR, (start + FIRST_DESCRIPTOR) * SECTOR)
-    if not start or len(raw) < SECTOR or raw[:6] != b"\1CD001":
+    sectors = (_bytes(disc, SECTOR, sector * SECTOR) for sector in _descriptor_sectors(start))
+    raw = next((raw for raw in sectors if raw[:6] == b"\1CD001"), b"")
+    if not start or len(raw) < SECTOR:
         return False
     block_size = int.from_bytes(raw[128:130], "little")
     extent = raw[158:162]

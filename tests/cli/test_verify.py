@@ -97,7 +97,7 @@ def damaged_block(image: bytes, number: int) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize("write", [bytes, cso, partial(cso, version=2), partial(cso, block_size=16384), zso, dax, jiso])
 def test_sound_images_are_called_so(write: Callable[[bytes], bytes], disc: bytes, verified: Verified) -> None:
-    (line,) = verified.lines(write(disc), 0)
+    *_, line = verified.lines(write(disc), 0)
     assert line.startswith("sound: ")
     assert f"checked {len(disc)} bytes" in line
 
@@ -426,3 +426,10 @@ def test_hostile_names_do_not_steer_a_terminal(disc: bytes, verified: Verified) 
     )
     _, out, err = verified.run(cue)
     assert "\x1b" not in out + err
+
+
+def test_md5_of_a_jiso_is_compared(disc: bytes, verified: Verified) -> None:
+    image = jiso(disc)
+    lines = verified.lines(image, 0)
+    assert any(hashlib.md5(disc).hexdigest() in line for line in lines)
+    verified.lines(overwritten(image, 16, bytes([image[16] ^ 1])), 2)

@@ -72,7 +72,7 @@ def dictzip(disc: bytes, chunk: int = 5000) -> bytes:
 # --- any gzip file --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [("gzip", "-c"), ("gzip", "-1nc"), ("pigz", "-c"), ("pigz", "-11c", "-b128")])
+@pytest.mark.parametrize("command", [("gzip", "-c"), ("gzip", "-1nc"), ("pigz", "-c"), ("pigz", "-9c", "-b128")])
 def test_what_programs_write_is_read(tmp_path: Path, command: tuple[str, ...]) -> None:
     disc = opened(by_tool(tmp_path, *command))
     assert disc.blocks.format == "gzip"

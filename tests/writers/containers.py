@@ -6,6 +6,7 @@ Each gives the bytes of a whole image file. What they can do wrong on purpose wa
 from __future__ import annotations
 
 import random
+import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -300,7 +301,7 @@ def jiso(
         block_headers,
         method if claimed_method is None else claimed_method,
         len(disc),
-        b"md5 of the disc.",
+        hashlib.md5(disc).digest(),
         0x30,
     )
     return header + struct.pack(f"<{len(positions)}I", *positions) + bytes(data)

@@ -15,6 +15,8 @@ _HINTS: Final = {
     "xorriso": "install xorriso",
     "genisoimage": "install genisoimage",
     "maxcso": "npm install @emmercm/maxcso-linux-x64, or set ISOFS_MAXCSO",
+    "chdman": "install mame-tools, or set ISOFS_CHDMAN",
+    "flac": "install flac",
     "a terminal": "the machine has no pseudo terminals",
     "a mount namespace": "this user, or the root folder of this process, allows none",
     "/dev/fuse": "load the module fuse, or pass the device to the container",
@@ -59,6 +61,8 @@ def find(tool: str) -> str | None:
     if tool == "maxcso":
         found = maxcso()
         return found if found and os.access(found, os.X_OK) else None
+    if tool == "chdman":
+        return shutil.which(os.environ.get("ISOFS_CHDMAN") or tool)
     if tool == TERMINAL:
         return tool if _has_terminal() else None
     if tool == PRIVATE_MOUNTS:

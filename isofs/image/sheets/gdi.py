@@ -48,11 +48,12 @@ def open_sheet(source: Source, beside: Beside) -> Sheet:
         file = open_named(beside, name)
         if position > file.size - stride:
             raise ImageError(f"line {line}: byte {position} lies beyond the end of {readable(name)!r}")
-        count = (file.size - position) // stride
-        if i + 1 < len(found) and found[i + 1][2] > start:
-            count = min(count, found[i + 1][2] - start)
+        layout = tracks.stored(number, mode, stride, file, position)
+        count: int | None = None
+        if i + 1 < len(found) and found[i + 1][2] > start:  # its file may reach into the next one's pregap
+            count = min((file.size - layout.position) // layout.stride, found[i + 1][2] - start)
         session = 2 if start >= GD_AREA else 1
-        tracks.add(number, mode, stride, file, position, start=start, count=count, session=session)
+        tracks.add(number, mode, stride, file, position, start=start, count=count, session=session, layout=layout)
     return tracks.sheet()
 
 

@@ -200,9 +200,7 @@ def test_sessions_are_apart_on_the_disc(tmp_path: Path, opened: Open) -> None:
 def test_a_session_in_the_same_file_is_placed_by_its_own_header(
     tmp_path: Path, opened: Open, first: int, start: int
 ) -> None:
-    text = (
-        "REM SESSION 01\nFILE a.bin BINARY\nTRACK 01 AUDIO\nINDEX 01 00:00:00\nREM SESSION 02\nTRACK 02 MODE1/2352\n"
-    )
+    text = "REM SESSION 01\nFILE a.bin BINARY\nTRACK 01 AUDIO\nINDEX 01 00:00:00\nREM SESSION 02\nTRACK 02 MODE1/2352\n"
     sheet = opened(write(tmp_path, f"{text}INDEX 01 {msf(20)}", a=audio(20) + stored(DISC, "1/2352", first)))
     assert (sheet.tracks[1].start, sheet.tracks[1].session) == (start, 2)
 
@@ -225,7 +223,7 @@ def test_the_high_density_area_begins_at_sector_45000(tmp_path: Path, opened: Op
 def test_a_high_density_area_that_comes_too_late_is_refused(tmp_path: Path, opened: Open) -> None:
     text = SIMPLE.replace("2352", "2048") + "POSTGAP 11:00:00\n" + "REM HIGH-DENSITY AREA\nFILE b.bin BINARY\n"
     text += "TRACK 02 AUDIO\nINDEX 01 00:00:00\n"
-    with pytest.raises(ImageError, match="line 7: .* before the high-density area, which begins at 45000"):
+    with pytest.raises(ImageError, match=r"line 7: .* before the high-density area, which begins at 45000"):
         opened(write(tmp_path, text, a=DISC, b=audio(2)))
 
 
@@ -328,7 +326,7 @@ BAD = {
     "a track of nothing": (SIMPLE + "TRACK 02 AUDIO\nINDEX 01 00:00:00\n", "track 1 has no sectors"),
     "an endless line": (SIMPLE + "REM " + "x" * limits.DESCRIPTION_LINE, "line 4 has 1028 characters; 1024 are"),
     "too many lines": (SIMPLE + "\n" * limits.DESCRIPTION_LINES, "it has 10004 lines; 10000 are the most"),
-    "too many files": (SIMPLE + "FILE x BINARY\n" * limits.PARTS, "more than 1000 files"),
+    "too many files": (SIMPLE + "FILE x BINARY\n" * limits.PARTS, "line 1003: more than 1000 files"),
 }
 
 
