@@ -181,9 +181,10 @@ class Image:
         track = choose(tracks, wishes.track, wishes.session)
         if track is None:
             return (Sectors(tracks) if tracks else self.decoded), None, 0
-        if track.stride == SECTOR and not track.position and not track.offset and not track.start and len(tracks) == 1:
+        if len(tracks) == 1 and track.stride == SECTOR and not track.start:
             assert track.source is not None
-            return track.source, track, 0
+            if track.source.size == track.count * SECTOR:  # what holds the track holds nothing else
+                return track.source, track, 0
         disc = Sectors(tracks)
         if counts_from_itself(disc, track.start):
             own = [other._replace(start=other.start - track.start) for other in tracks if other.start >= track.start]

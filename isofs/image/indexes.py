@@ -33,25 +33,21 @@ class Shelf:
 
     def get(self) -> bytes | None:
         """The index as it was put, or None."""
-        with suppress(OSError), _directory() as directory:
-            if self._name is not None and directory is not None:
-                return _read(directory, self._name)
+        with suppress(OSError), _directory(self._name) as (directory, name):
+            return _read(directory, name)
         return None
 
     def put(self, index: bytes) -> None:
         """Keeps an index, in place of others that were not used for longest."""
-        if len(index) > limits.INDEX_FILE:
-            return
-        with suppress(OSError), _directory() as directory:
-            if self._name is not None and directory is not None:
+        with suppress(OSError), _directory(self._name) as (directory, name):
+            if len(index) <= limits.INDEX_FILE:
                 _make_room(directory, len(index) + _DIGEST)
-                _write(directory, self._name, index)
+                _write(directory, name, index)
 
     def drop(self) -> None:
         """Throws away an index that turned out to be of no use."""
-        with suppress(OSError), _directory() as directory:
-            if self._name is not None and directory is not None:
-                os.unlink(self._name, dir_fd=directory)
+        with suppress(OSError), _directory(self._name) as (directory, name):
+            os.unlink(name, dir_fd=directory)
 
 
 def _name(source: Source, kind: str) -> str | None:
@@ -69,26 +65,28 @@ def _name(source: Source, kind: str) -> str | None:
 
 
 @contextmanager
-def _directory() -> Iterator[int | None]:
-    """The directory, made if it is missing; None where there is none that can be trusted."""
+def _directory(name: str | None) -> Iterator[tuple[int, str]]:
+    """The directory, made if it is missing, and the name in it. Raises `OSError` where there is none to be trusted."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(base):
         home = os.environ.get("HOME", "")
         base = os.path.join(home, ".cache")
         if not os.path.isabs(home) or os.stat(home).st_uid != os.geteuid():  # root by sudo leaves nothing there
-            yield None
-            return
+            raise FileNotFoundError
+    if name is None:
+        raise FileNotFoundError
     os.makedirs(base, 0o700, exist_ok=True)
     if os.stat(base).st_uid != os.geteuid():
-        yield None
-        return
+        raise PermissionError
     path = os.path.join(base, "isofs")
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
-        yield fd if status.st_uid == os.geteuid() and not status.st_mode & 0o022 else None
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise PermissionError
+        yield fd, name
     finally:
         os.close(fd)
 

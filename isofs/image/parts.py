@@ -156,7 +156,8 @@ def _size_told(source: Source) -> int | None:
         at = _CSO.size + 4 * -(-disc_size // block_size)
         entry = source.pread(4, at)
         end = (int.from_bytes(entry, "little") & 0x7FFF_FFFF) << shift
-        return max(end - ((1 << shift) - 1), at + 4)
+        least: int = max(end - ((1 << shift) - 1), at + 4)
+        return least
     descriptor = _descriptor(source)
     if descriptor[:6] == b"\1CD001":
         (sectors,) = _VOLUME_SIZE.unpack_from(descriptor)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +22,23 @@ from writers.containers import (
     sample_disc,
     zso,
 )
+from writers.discs import zisofs
+from writers.sheets import Entry, ccd, cdi, mds, nrg, stored
 from writers.sources import assert_same
 
 from isofs import limits
 from isofs.errors import ImageError, IsofsError, NoImage, NotADisc, UnsupportedError
-from isofs.image import open_image, refusals
+from isofs.image import CONTAINERS, open_image, refusals
+from isofs.volume import open_volume
 
 DISC = sample_disc(40, tail=700)
+
+
+def with_room(disc: bytes) -> bytes:
+    """The disc in whole sectors."""
+    return disc.ljust(-(-len(disc) // SECTOR) * SECTOR, b"\0")
+
+
 NO_DISC = bytes((n * 7 + n // 256 * 13 + 1) % 251 for n in range(80_000))
 """Bytes without any mark."""
 
@@ -62,6 +75,12 @@ def refusal(tmp_path: Path, data: bytes, name: str = "disc.iso") -> IsofsError:
         (dax(DISC, version=1, areas=[(0, 2)]), "DAX version 1"),
         (jiso(DISC, method=0), "JISO with LZO1X"),
         (jiso(DISC, method=1), "JISO with deflate"),
+        (gzip.compress(DISC), "gzip"),
+        (zisofs(DISC), "zisofs file, version 1"),
+        (zisofs(DISC, version=2), "zisofs file, version 2"),
+        (stored(DISC, "1/2352"), "plain disc image"),
+        (gzip.compress(stored(DISC, "2/2352")), "gzip"),
+        (cso(stored(DISC, "2336"), block_size=2336), "CSO version 1"),
     ],
 )
 @pytest.mark.parametrize("name", ["disc.iso", "disc.cso", "without extension"])
@@ -69,7 +88,7 @@ def test_content_decides_and_not_the_name(tmp_path: Path, data: bytes, format: s
     with open_image(saved(tmp_path, data, name)) as image:
         assert image.format == format
         assert image.warnings == []
-        assert_same(image.disc, DISC, ranges=5)
+        assert_same(image.disc, with_room(DISC) if image.tracks else DISC, ranges=5)
 
 
 def test_image_is_closed_with_its_context(tmp_path: Path) -> None:
@@ -154,17 +173,22 @@ def test_strong_magics_win_over_the_disc(tmp_path: Path, magic: refusals.Magic) 
     assert refusal(tmp_path, with_magic(magic, DISC)).reason == magic.name
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"\x1f\x8b\x08", "gzip"),
-        (b"\xfd7zXZ\0", "xz"),
-        (b"\x50\x2a\x4d\x18", "zstd"),
-        (b"\x5f\x2a\x4d\x18", "zstd"),
-    ],
-)
-def test_short_files_are_recognised_too(tmp_path: Path, data: bytes, reason: str) -> None:
-    assert refusal(tmp_path, data.ljust(limits.SMALLEST_IMAGE, b"\xee")).reason.startswith(reason)
+@pytest.mark.parametrize(("magic", "name"), [(b"BZh91AY&SY", "bzip2"), (b"Rar!\x1a\7", "a rar archive")])
+@pytest.mark.parametrize("size", [10, limits.SMALLEST_IMAGE])
+def test_short_files_are_recognised_too(tmp_path: Path, magic: bytes, name: str, size: int) -> None:
+    assert refusal(tmp_path, magic.ljust(size, b"\xee")).reason.startswith(name)
+
+
+@pytest.mark.parametrize(("magic", "module"), CONTAINERS)
+@pytest.mark.parametrize("fill", [b"\0", b"\x11", b"\xee", b"\xff"])
+@pytest.mark.parametrize("size", [limits.SMALLEST_IMAGE, 200, 50_000])
+def test_a_magic_alone_is_refused_by_the_reader_of_its_format(
+    tmp_path: Path, magic: bytes, module: str, fill: bytes, size: int
+) -> None:
+    error = refusal(tmp_path, magic.ljust(size, fill))
+    assert isinstance(error, ImageError | UnsupportedError)
+    assert type(error) is not NotADisc
+    assert "\n" not in str(error)
 
 
 def test_bzip2_needs_more_than_its_first_letters(tmp_path: Path) -> None:
@@ -177,62 +201,6 @@ def test_fat_needs_its_signature(tmp_path: Path) -> None:
     assert "not a disc image that isofs knows" in error.reason
 
 
-def raw(stride: int, offset: int, *, lead_in: int = 0, sync: bool = False) -> bytes:
-    """A disc in sectors of another layout."""
-    head = (b"\0" + b"\xff" * 10 + b"\0" if sync else b"").ljust(offset, b"\1")
-    sectors = [bytes(SECTOR)] * lead_in + [DISC[at : at + SECTOR] for at in range(0, 40 * SECTOR, SECTOR)]
-    return b"".join((head + sector).ljust(stride, b"\2") for sector in sectors)
-
-
-@pytest.mark.parametrize("lead_in", [0, 150])
-@pytest.mark.parametrize(
-    ("stride", "offset", "at"),
-    [
-        (2352, 16, 37649),
-        (2352, 24, 37657),
-        (2336, 8, 37385),
-        (2448, 16, 39185),
-        (2448, 24, 39193),
-        (2368, 16, 37905),
-        (2368, 24, 37913),
-        (2332, 8, 37321),
-        (2056, 8, 32905),
-        (2432, 8, 38921),
-        (2144, 0, 34305),
-        (2064, 0, 33025),
-    ],
-)
-def test_sectors_of_other_sizes_are_refused_by_their_size(
-    tmp_path: Path, stride: int, offset: int, at: int, lead_in: int
-) -> None:
-    data = raw(stride, offset, lead_in=lead_in, sync=stride >= 2352 and offset >= 16)
-    assert data[at + lead_in * stride :][:5] == b"CD001"
-    error = refusal(tmp_path, data, "disc.bin")
-    assert isinstance(error, UnsupportedError)
-    assert f"{stride}" in error.reason
-
-
-def test_high_sierra_in_raw_sectors_is_refused_by_their_size(tmp_path: Path) -> None:
-    data = bytearray(raw(2352, 16, sync=True))
-    start = 16 * 2352 + 16
-    data[start : start + SECTOR] = bytes(9) + b"CDROM\1".ljust(SECTOR - 9, b"\0")
-    assert "2352" in refusal(tmp_path, bytes(data)).reason
-
-
-def test_disc_behind_a_lead_in_is_refused_with_its_length(tmp_path: Path) -> None:
-    error = refusal(tmp_path, bytes(150 * SECTOR) + DISC)
-    assert isinstance(error, UnsupportedError)
-    assert "150 sectors of lead-in" in error.reason
-    assert "307200" in error.remedy
-
-
-def test_raw_sectors_without_a_file_system_are_named(tmp_path: Path) -> None:
-    data = (b"\0" + b"\xff" * 10 + b"\0").ljust(2352, b"\3") * 60
-    error = refusal(tmp_path, data, "game.bin")
-    assert isinstance(error, NotADisc)
-    assert "raw CD image without an ISO 9660 file system" in error.reason
-
-
 @pytest.mark.parametrize("mark", [b"BEA01", b"NSR02", b"NSR03"])
 @pytest.mark.parametrize("sector", [16, 18, 31])
 def test_udf_alone_is_refused_by_name(tmp_path: Path, mark: bytes, sector: int) -> None:
@@ -242,66 +210,92 @@ def test_udf_alone_is_refused_by_name(tmp_path: Path, mark: bytes, sector: int) 
     assert "UDF" in error.reason
 
 
-NERO_CHUNK = b"ETN2" + bytes(40) + b"END!" + bytes(4)
-
-
-@pytest.mark.parametrize("over", [DISC, NO_DISC], ids=["plain disc in front", "no disc in front"])
-@pytest.mark.parametrize("trailer", [b"NER5" + struct.pack(">Q", len(DISC)), b"NERO" + struct.pack(">I", len(DISC))])
-def test_nero_image_is_recognised_by_its_trailer(tmp_path: Path, over: bytes, trailer: bytes) -> None:
-    data = over[: len(DISC)].ljust(len(DISC), b"\4") + NERO_CHUNK + trailer
-    error = refusal(tmp_path, data, "disc.nrg")
-    assert isinstance(error, UnsupportedError)
-    assert "Nero" in error.reason
-
-
 @pytest.mark.parametrize("trailer", [b"NER5" + b"\xff" * 8, b"NERO" + b"\xff" * 4, b"NER5" + bytes(8)])
 def test_nero_trailer_that_points_to_no_chunk_does_not_unmake_a_disc(tmp_path: Path, trailer: bytes) -> None:
     open_image(saved(tmp_path, DISC + trailer)).close()
 
 
 @pytest.mark.parametrize("version", [0x8000_0004, 0x8000_0005, 0x8000_0006])
-def test_discjuggler_image_is_recognised_by_its_end(tmp_path: Path, version: int) -> None:
-    error = refusal(tmp_path, NO_DISC + struct.pack("<II", version, 1000), "disc.cdi")
-    assert isinstance(error, UnsupportedError)
-    assert "DiscJuggler" in error.reason
+def test_discjuggler_trailer_that_points_to_no_description_does_not_unmake_a_disc(tmp_path: Path, version: int) -> None:
+    open_image(saved(tmp_path, DISC + struct.pack("<II", version, 1000))).close()
+    error = refusal(tmp_path, NO_DISC + struct.pack("<II", version, 1000))
+    assert "not a disc image that isofs knows" in error.reason
 
+
+# --- sheets ---------------------------------------------------------------------------------------------------------
 
 CUE = 'FILE "disc.bin" BINARY\n  TRACK 01 MODE1/2352\n    INDEX 01 00:00:00\n'
+CCD = ccd([Entry(1, "1/2352", stored(DISC, "1/2352"))]).replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        (CUE, "a CUE sheet"),
-        ("REM GENRE Game\n" + CUE, "a CUE sheet"),
-        ("CATALOG 0000000000000\n" + CUE.lower(), "a CUE sheet"),
-        ("[CloneCD]\nVersion=3\n[Disc]\nTocEntries=4\n", "a CloneCD sheet (CCD)"),
-        ('CD_ROM\n\nTRACK MODE1\nDATAFILE "disc.bin"\n', "a cdrdao table of contents (TOC)"),
-        ("// made by hand\nCD_ROM_XA\nTRACK MODE2_RAW\n", "a cdrdao table of contents (TOC)"),
-        ("3\n1 0 4 2352 track01.bin 0\n2 450 0 2352 track02.raw 0\n", "a GDI sheet"),
-        (' 1\n 1 45000 4 2048 "track 01.iso" 0\n', "a GDI sheet"),
+        (CUE, "CUE sheet"),
+        ("REM GENRE Game\n" + CUE, "CUE sheet"),
+        ("CATALOG 0000000000000\n" + CUE.lower(), "CUE sheet"),
+        (CCD, "CloneCD sheet (CCD)"),
+        ('CD_ROM\n\nTRACK MODE1_RAW\nDATAFILE "disc.bin"\n', "cdrdao sheet (TOC)"),
+        ('// made by hand\nCD_ROM_XA\nTRACK MODE1_RAW\nDATAFILE "disc.bin"\n', "cdrdao sheet (TOC)"),
+        ("1\n1 0 4 2352 disc.bin 0\n", "GDI sheet"),
+        (' 1\n 1 0 4 2352 "disc.bin" 0\n', "GDI sheet"),
     ],
 )
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_sheets_are_refused_by_their_names(tmp_path: Path, text: str, name: str, encoding: str, newline: str) -> None:
-    error = refusal(tmp_path, text.replace("\n", newline).encode(encoding), "disc.txt")
-    assert isinstance(error, UnsupportedError)
-    assert error.reason == name
+def test_sheets_are_known_by_their_content(tmp_path: Path, text: str, name: str, encoding: str, newline: str) -> None:
+    for track in ("disc.bin", "disc.img"):
+        saved(tmp_path, stored(DISC, "1/2352"), track)
+    with open_image(saved(tmp_path, text.replace("\n", newline).encode(encoding), "disc.iso")) as image:
+        assert image.format == image.sheet == name
+        assert image.warnings == []
+        assert [os.path.basename(file.path) for file in image.files][:1] == ["disc.iso"]
+        assert_same(image.disc, with_room(DISC), ranges=3)
 
 
-def test_sheet_of_audio_tracks_says_so(tmp_path: Path) -> None:
-    sheet = 'FILE "a.wav" WAVE\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n  TRACK 02 AUDIO\n    INDEX 01 03:00:00\n'
-    assert refusal(tmp_path, sheet.encode()).reason == "a CUE sheet of audio tracks only"
-    mixed = CUE + "  TRACK 02 AUDIO\n    INDEX 01 03:00:00\n"
-    assert refusal(tmp_path, mixed.encode()).reason == "a CUE sheet"
+ENTRY = Entry(1, "2048", with_room(DISC))
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (mds([ENTRY]), "Alcohol sheet (MDS)"),
+        (nrg([ENTRY]), "Nero image (NRG) version 2"),
+        (nrg([ENTRY], version=1, tao=True), "Nero image (NRG) version 1"),
+        (cdi([ENTRY]), "DiscJuggler image (CDI)"),
+    ],
+)
+def test_so_are_descriptions_that_are_no_text(tmp_path: Path, data: bytes, name: str) -> None:
+    saved(tmp_path, with_room(DISC), "disc.mdf")
+    with open_image(saved(tmp_path, data, "disc.iso")) as image:
+        assert image.format == image.sheet == name
+        assert_same(image.disc, with_room(DISC), ranges=3)
+
+
+@pytest.mark.parametrize("text", [CUE, 'CD_ROM\nTRACK MODE1_RAW\nDATAFILE "disc.bin"\n', "1\n1 0 4 2352 disc.bin 0\n"])
+def test_a_missing_file_of_a_sheet_is_named(tmp_path: Path, text: str) -> None:
+    error = refusal(tmp_path, text.encode(), "disc.cue")
+    assert isinstance(error, NoImage)
+    assert str(error) == f"the file 'disc.bin' that it names is missing; put it into {tmp_path}"
+
+
+def test_a_sheet_of_audio_tracks_alone_is_opened_without_a_volume(tmp_path: Path) -> None:
+    sheet = 'FILE "a.bin" BINARY\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n'
+    saved(tmp_path, bytes(2352 * 10), "a.bin")
+    with open_image(saved(tmp_path, sheet.encode(), "disc.cue")) as image:
+        assert image.track is None
+        assert [track.mode for track in image.tracks] == ["audio"]
+        with pytest.raises(NotADisc, match="audio tracks only"):
+            open_volume(image)
 
 
 @pytest.mark.parametrize("size", [limits.DESCRIPTION - 1, limits.DESCRIPTION])
 def test_sheets_end_below_their_limit(tmp_path: Path, size: int) -> None:
-    error = refusal(tmp_path, CUE.encode().ljust(size, b"x"))
+    saved(tmp_path, stored(DISC, "1/2352"), "disc.bin")
+    text = (CUE.encode() + b" \n" * 9000).ljust(size, b"\n")
+    error = refusal(tmp_path, text, "disc.cue")
     if size < limits.DESCRIPTION:
-        assert error.reason == "a CUE sheet"
+        assert "lines" in error.reason
     else:
         assert "not a disc image that isofs knows" in error.reason
 
@@ -341,9 +335,19 @@ def test_hostile_text_is_refused_in_time(tmp_path: Path, text: bytes) -> None:
 # --- compressed -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("inner", [cso(DISC), zso(DISC), dax(DISC), jiso(DISC)], ids=["CSO", "ZSO", "DAX", "JISO"])
-def test_compressed_image_inside_a_compressed_image_is_refused(tmp_path: Path, inner: bytes) -> None:
-    error = refusal(tmp_path, cso(inner))
+@pytest.mark.parametrize("outer", [cso, zso, gzip.compress], ids=["in CSO", "in ZSO", "in gzip"])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        *(cso(DISC), zso(DISC), dax(DISC), jiso(DISC), gzip.compress(DISC), lzma.compress(DISC), zisofs(DISC)),
+        *(b"\x28\xb5\x2f\xfd" + DISC, b"\x5a\x2a\x4d\x18" + DISC, b"MComprHD" + DISC),
+    ],
+    ids=["CSO", "ZSO", "DAX", "JISO", "gzip", "xz", "zisofs", "zstd", "zstd skippable", "CHD"],
+)
+def test_compressed_image_inside_a_compressed_image_is_refused(
+    tmp_path: Path, inner: bytes, outer: Callable[[bytes], bytes]
+) -> None:
+    error = refusal(tmp_path, outer(inner))
     assert isinstance(error, UnsupportedError)
     assert "a compressed image inside a compressed image" in error.reason
 
@@ -354,10 +358,17 @@ def test_refusal_of_what_is_inside_says_where_it_is(tmp_path: Path) -> None:
     assert error.reason == "a WBFS image (Wii) (inside CSO version 1)"
 
 
-def test_raw_sectors_inside_a_zso_are_refused_by_their_size(tmp_path: Path) -> None:
-    error = refusal(tmp_path, zso(raw(2352, 16, sync=True), block_size=2352))
-    assert isinstance(error, UnsupportedError)
-    assert "2352" in error.reason
+@pytest.mark.parametrize("outer", [cso, zso, jiso, dax, gzip.compress], ids=lambda write: write.__name__)
+def test_raw_sectors_inside_a_compressed_image_are_read(tmp_path: Path, outer: Callable[[bytes], bytes]) -> None:
+    with open_image(saved(tmp_path, outer(stored(DISC, "1/2352")))) as image:
+        assert_same(image.disc, with_room(DISC), ranges=5)
+
+
+def test_a_sheet_inside_a_compressed_image_is_none(tmp_path: Path) -> None:
+    saved(tmp_path, stored(DISC, "1/2352"), "disc.bin")
+    error = refusal(tmp_path, gzip.compress(CUE.encode().ljust(40_000)), "disc.cue.gz")
+    assert isinstance(error, NotADisc)
+    assert "(inside gzip)" in error.reason
 
 
 def damaged(image: bytes, block: int) -> bytes:

@@ -639,25 +639,18 @@ def test_a_volume_may_count_from_its_own_track() -> None:
 
 
 def test_of_two_roots_that_of_the_disc_is_taken() -> None:
-    """A volume that counts from the disc's begin, while another one lies where its numbers would lead."""
-    whole = absolute(START)
-    disc = Sectors([track(1, 0, mode="audio"), track(2, START, whole)])
-    root = int.from_bytes(disc.pread(4, (START + 16) * SECTOR + 158), "little")
-    both = Sectors([track(2, START, whole + bytes((START + 1) * SECTOR))])
-    twin = overwritten(both.tracks[0].source.pread(both.size, 0), root * SECTOR, disc.pread(SECTOR, root * SECTOR))  # type: ignore[union-attr]
-    assert not counts_from_itself(Sectors([track(2, START, twin)]), START)
+    """A volume that counts from the disc's begin, and a copy of its root where it would be otherwise."""
+    data = absolute(START)
+    root = int.from_bytes(data[16 * SECTOR + 158 :][:4], "little")
+    sector = data[(root - START) * SECTOR :][:SECTOR]
+    data = overwritten(data.ljust((root + 1) * SECTOR, b"\0"), root * SECTOR, sector)
+    assert not counts_from_itself(Sectors([track(1, START, data)]), START)
 
 
-@pytest.mark.parametrize("first", ["boot record", "primary"])
-def test_another_descriptor_in_front_of_the_primary_one_changes_nothing(first: str) -> None:
+def test_a_descriptor_in_front_of_the_primary_one_changes_nothing() -> None:
     boot = descriptor(0, b"EL TORITO SPECIFICATION")
-    parts = (boot, filled_primary(), descriptor(255)) if first == "boot record" else (filled_primary(), descriptor(255))
-    own = overwritten(DISC, 16 * SECTOR, b"".join(parts))
+    own = overwritten(DISC, 16 * SECTOR, boot + DISC[16 * SECTOR : 18 * SECTOR])
     assert counts_from_itself(Sectors([track(1, START, own)]), START)
-
-
-def filled_primary() -> bytes:
-    return DISC[16 * SECTOR : 17 * SECTOR]
 
 
 def test_where_no_root_is_found_it_counts_from_the_discs_begin() -> None:

@@ -61,8 +61,8 @@ def test_blocks_that_xz_writes_are_read(tmp_path: Path, command: tuple[str, ...]
 
 
 def test_blocks_that_threads_of_xz_write_are_read(tmp_path: Path) -> None:
-    long = random.Random(1).randbytes(1 << 20) * 9
-    assert_same(opened(by_tool(tmp_path, "xz", "-c0", "-T2", disc=long)), long)
+    long = random.Random(1).randbytes(1 << 20) * 4
+    assert_same(opened(by_tool(tmp_path, "xz", "-c0", "-T2", disc=long)), long, ranges=5)
 
 
 def test_what_pixz_writes_is_read(tmp_path: Path) -> None:
@@ -109,15 +109,16 @@ def test_dictionary_that_takes_too_much_memory_is_refused(monkeypatch: pytest.Mo
 
 
 def test_large_blocks_are_read_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "STRETCH", 3 << 20)
-    monkeypatch.setattr(xz, "_SLOW", 4 << 20)
-    long = random.Random(1).randbytes(5 << 20) + DISC
-    disc = opened(streams(long, 5 << 20))
-    assert "slow: it is compressed in blocks of 5 MiB" in disc.blocks.warnings[0]
+    monkeypatch.setattr(limits, "STRETCH", 500_000)
+    monkeypatch.setattr(xz, "_PIECE", 100_000)
+    monkeypatch.setattr(xz, "_SLOW", 600_000)
+    long = DISC[:700_000] * 2
+    disc = opened(streams(long, 700_000))
+    assert "slow: it is compressed in blocks of 0 MiB" in disc.blocks.warnings[0]
     assert_same(disc, long)
-    monkeypatch.setattr(limits, "XZ_BLOCK", 4 << 20)
-    with pytest.raises(UnsupportedError, match="blocks of 5 MiB"):
-        opened(streams(long, 5 << 20))
+    monkeypatch.setattr(limits, "XZ_BLOCK", 600_000)
+    with pytest.raises(UnsupportedError, match="blocks of 0 MiB"):
+        opened(streams(long, 700_000))
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def test_large_blocks_are_read_in_stretches(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("cut", [1, 4, 12, 500, 100_000])
 def test_file_that_is_cut_off_is_refused(cut: int) -> None:
-    with pytest.raises(ImageError, match="truncated or damaged|damaged"):
+    with pytest.raises(ImageError, match="damaged"):
         opened(streams(DISC, 300_000)[:-cut])
 
 

@@ -49,7 +49,8 @@ def skippable(data: bytes, kind: int = 0) -> bytes:
 
 
 def pieces_of(disc: bytes, sizes: list[int]) -> list[bytes]:
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while at < len(disc):
         pieces.append(disc[at : at + sizes[len(pieces) % len(sizes)]])
         at += len(pieces[-1])
@@ -77,13 +78,6 @@ def test_seekable_format_is_opened_by_its_table_alone() -> None:
     source = Memory(seekable(pieces_of(random.Random(1).randbytes(1 << 20), [65_536])))
     zstd.open_map(source, WISHES)
     assert sum(n for n, _ in source.reads) < 1000
-
-
-def test_what_another_writer_of_the_seekable_format_makes_is_read(tmp_path: Path) -> None:
-    pyzstd = pytest.importorskip("pyzstd", reason="install pyzstd")
-    with pyzstd.SeekableZstdFile(tmp_path / "disc.zst", "w", max_frame_content_size=70_000) as file:
-        file.write(DISC)
-    assert_same(opened((tmp_path / "disc.zst").read_bytes()), DISC)
 
 
 @pytest.mark.parametrize("told", [False, True])

@@ -103,7 +103,7 @@ def map_5(
 ) -> bytes:
     """A map of version 5, its header in front. `symbols`: the code and the types, where they are not the usual ones."""
     bits = SYMBOLS + "".join(number(hunk.type, 4) for hunk in hunks) if symbols is None else symbols
-    plain = b""
+    plain = bytearray()
     position = first
     for hunk in hunks:
         kind = {9: COPY, 10: COPY, 11: PARENT, 12: PARENT, 13: PARENT}.get(hunk.type, hunk.type)
@@ -119,7 +119,7 @@ def map_5(
             bits += number(hunk.number, widths[hunk.type - 4])
         plain += struct.pack(">I", kind << 24) + hunk.number.to_bytes(6, "big") + b"\0\0"
     stream = in_bytes(bits)
-    crc = crc_16(plain) if crc is None else crc
+    crc = crc_16(bytes(plain)) if crc is None else crc
     return struct.pack(">I6sHBBBx", len(stream), first.to_bytes(6, "big"), crc, *widths) + stream
 
 
@@ -188,7 +188,7 @@ def old_usual(disc: bytes, size: int) -> list[Entry]:
         if block == block[:8] * (size // 8):
             entries.append(Entry(3, number=int.from_bytes(block[:8], "big"), crc=crc))
         elif block in seen:
-            entries.append(Entry(4 | 0x10, number=seen[block]))
+            entries.append(Entry(4, number=seen[block], crc=crc))
         elif len(stored) < size:
             entries.append(Entry(1, stored, crc=crc))
         else:

@@ -3,7 +3,7 @@
 cimport cython
 
 @cython.locals(at="Py_ssize_t", word="long long")
-cdef int bits(const unsigned char[::1] data, long long bit, int n)
+cdef long long bits(const unsigned char[::1] data, long long bit, int n)
 
 cdef long long long_bits(const unsigned char[::1] data, long long bit, int n)
 

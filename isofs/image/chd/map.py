@@ -80,6 +80,7 @@ _CD: Final = frozenset((CD_DEFLATE, CD_LZMA, CD_ZSTD, CD_FLAC))
 
 _MAP: Final = struct.Struct(">I6sHBBBx")
 _ENTRY: Final = 16
+_NO_CRC: Final = 0x10
 _CHUNK: Final = 1 << 16
 """Hunks whose entries are handled at once."""
 _MOST_IN_A_BIT: Final = 91
@@ -89,7 +90,8 @@ _NO_ROOM: Final = "truncated: the CHD map does not fit into the file"
 
 # Kinds here: those of `blockmap`, and with a bit more those of hunks that have no check of their own.
 _UNCHECKED: Final = 0x20
-_FROM_PARENT: Final = 0x40 | _UNCHECKED
+_FROM_PARENT: Final = 0x40
+"""A plain hunk, of the parent's bytes."""
 _TYPES: Final = bytes({4: SELF, 5: PARENT}.get(flags & 0xF, min(flags & 0xF, 3)) for flags in range(256))
 """Of each flags of version 3 and 4 the type: as in version 5 where it matters, that is 5 and 6; 1 and 2; others."""
 _KIND: Final = bytes(kind & 0x1F if kind < 0x80 else BAD for kind in range(256))
@@ -127,13 +129,17 @@ class Map:
     @property
     def parental(self) -> bool:
         """Whether hunks are the parent's."""
-        return _FROM_PARENT in self.kinds
+        return bool(self._of_parent)
+
+    @property
+    def _of_parent(self) -> int:
+        return self.kinds.count(_FROM_PARENT) + self.kinds.count(_FROM_PARENT | _UNCHECKED)
 
     def counts(self) -> dict[int, int]:
         """How many hunks there are of each kind; those of the parent do not count."""
         counts: Counter[int] = Counter()
         for kind, n in Counter(self.kinds).items():
-            if kind != _FROM_PARENT:
+            if kind | _UNCHECKED != _FROM_PARENT | _UNCHECKED:
                 counts[_KIND[kind]] += n
         return counts
 
@@ -141,7 +147,7 @@ class Map:
         """How many hunks there are of each kind, in words."""
         counts = self.counts()
         words = {KIND_NAMES[kind]: n for kind, n in sorted(counts.items()) if kind in KIND_NAMES}
-        others = {"parent": self.kinds.count(_FROM_PARENT), "unsound": counts.get(BAD, 0), "repeated": self.repeated}
+        others = {"parent": self._of_parent, "unsound": counts.get(BAD, 0), "repeated": self.repeated}
         return words | {word: n for word, n in others.items() if n}
 
     def bound(self, size: int) -> None:
@@ -156,20 +162,28 @@ class Map:
                 self.missing += 1
 
     def resolve(self, types: bytes | bytearray, unit: int) -> None:
-        """Gives rows to the hunks of type 5 and 6, whose positions are numbers of hunks and of units of the parent."""
+        """Gives rows to the hunks of type 5 and 6, whose positions are numbers of hunks and of units of the parent.
+
+        Those that have a check of their own keep it: the number is not protected by another one.
+        """
         for hunk in _all(types, PARENT):
             number = self.positions[hunk]
             sound = number <= limits.DISC_SIZE // unit
             self.positions[hunk] = self.parent_at + number * unit if sound else 0
             self.stored[hunk] = self.hunk
-            self.kinds[hunk] = _FROM_PARENT if sound else BAD
+            unchecked = 0 if self.scheme and self.checks[hunk] else _UNCHECKED
+            self.kinds[hunk] = _FROM_PARENT | unchecked if sound else BAD
         columns = [self.positions, self.stored, self.kinds] + [self.checks] * bool(self.scheme)
         for hunk in _all(types, SELF):
             other = self.positions[hunk]
             if other >= hunk:
                 raise ImageError(f"damaged CHD map: hunk {hunk} is a copy of hunk {other}, no earlier one", _REMEDY)
+            check = self.checks[hunk] if self.scheme else 0
             for column in columns:
                 column[hunk] = column[other]
+            if check:
+                self.checks[hunk] = check
+                self.kinds[hunk] &= ~_UNCHECKED if self.kinds[hunk] != BAD else BAD
             self.repeated += 1
 
 
@@ -202,9 +216,10 @@ def _entries(source: Source, header: Header, parent_at: int) -> Map:
     """The map of versions 3 and 4."""
     found = Map(header, CRC_32, parent_at)
     kind_of = {1: DEFLATE, 2: PLAIN, 3: PATTERN}
-    kinds = bytes(kind_of.get(flags & 0xF, BAD) | (flags & 0x10) << 1 for flags in range(256))
+    kinds = bytes(kind_of.get(flags & 0xF, BAD) | (flags & _NO_CRC) << 1 for flags in range(256))
     found.checks = array("I")
     types = bytearray()
+    bare = bytearray()  # whether there is no CRC
     for pairs in _read(source, header.map_at, header.hunks, _ENTRY, "Q"):
         flags = bytes(pair & 0xFF for pair in pairs[1::2])
         found.positions += pairs[0::2]
@@ -212,11 +227,14 @@ def _entries(source: Source, header: Header, parent_at: int) -> Map:
         found.stored += array("I", [pair >> 16 & 0xFFFF | (pair & 0xFF00) << 8 for pair in pairs[1::2]])
         found.kinds += flags.translate(kinds)
         types += flags.translate(_TYPES)
+        bare += bytes(flag & _NO_CRC for flag in flags)
     for hunk, kind in enumerate(types):
         if kind == 2:
             found.stored[hunk] = header.hunk
         elif kind != 1:
             found.stored[hunk] = 0
+        if kind in (SELF, PARENT) and bare[hunk]:
+            found.checks[hunk] = 0
     found.bound(source.size)
     found.resolve(types, header.hunk)
     return found

@@ -161,7 +161,7 @@ class _Reader:
             self._remark(rest.upper().split())
         elif word == "CATALOG":
             if re.fullmatch(r'"?[0-9]{13}"?', rest) is None:
-                raise self._error(f"CATALOG {rest or 'without a number'}: a catalogue number has 13 digits")
+                raise self._error(f"CATALOG {readable(rest) or 'without a number'}: a catalogue number has 13 digits")
         elif word == "TITLE":
             if self.tracks:
                 self.tracks[-1].title = readable(rest.strip('"'))

@@ -110,13 +110,21 @@ def open_sheet(source: Source, _beside: Beside) -> Sheet:
                 f"damaged Nero image: track {track.number} lies from byte {track.position} to {track.end}",
                 "copy the image again",
             )
-        pregap, count = (track.position - track.pregap) // stride, (track.end - track.position) // stride
+        layout = tracks.stored(track.number, mode, stride, source, track.position)
+        pregap = (track.position - track.pregap) // layout.stride
+        count = (track.end - track.position) // layout.stride
         if not i:
             sector = -min(pregap, LEAD_IN)
         elif begins:
             sector += session_gap(session) + (0 if pregap else LEAD_IN)
         start = starts.get(track.number, sector + pregap) if track.start is None else track.start
-        tracks.add(track.number, mode, stride, source, track.position, start=start, count=count, session=session)
+        tracks.add(
+            *(track.number, mode, stride, source, track.position),
+            start=start,
+            count=count,
+            session=session,
+            layout=layout,
+        )
         sector = start + count
     return tracks.sheet()
 

@@ -75,24 +75,23 @@ def open_named(beside: Beside, name: str) -> FileSource:
 
 def readable(name: str) -> str:
     """A name as it can be shown."""
-    name = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
-    return name if name.isprintable() else name.encode("utf-8", "surrogateescape").decode("latin-1")
+    if not name.isprintable():
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        name = "".join(character if character.isprintable() else "?" for character in name)
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
 
 
 def spellings(name: str) -> list[str]:
     """What a name may be in the directory: as it is, then by code pages if it is not UTF-8."""
+    raw = name.encode("utf-8", "surrogateescape")
+    if raw.decode("utf-8", "replace") == name:
+        return [name]
     found = [name]
-    try:
-        raw = name.encode("utf-8", "surrogateescape")
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        for code_page in _CODE_PAGES:
-            try:
-                found.append(raw.decode(code_page))
-            except UnicodeDecodeError:
-                continue
-    except UnicodeEncodeError:  # a lone surrogate of UTF-16
-        pass
+    for code_page in _CODE_PAGES:
+        try:
+            found.append(raw.decode(code_page))
+        except UnicodeDecodeError:
+            continue
     return found
 
 

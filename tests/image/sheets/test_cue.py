@@ -271,6 +271,17 @@ def test_what_is_said_about_the_disc_is_passed_over_and_a_title_kept(tmp_path: P
     assert sheet.warnings == ("line 14: the unknown command SPARKLE is passed over",)
 
 
+def test_what_cannot_be_shown_is_not(tmp_path: Path, opened: Open) -> None:
+    text = SIMPLE.encode() + b'TITLE "\x1b[2J\xe9\x07"\n\x1b[1m 1\n'
+    sheet = opened(write(tmp_path, text, a=stored(DISC, "1/2352")))
+    assert sheet.tracks[0].title == "?[2J\ufffd?"
+    assert sheet.warnings == ("line 5: the unknown command ?[1M is passed over",)
+    with pytest.raises(ImageError) as caught:
+        opened(write(tmp_path, text.replace(b"MODE1", b"\x1b[2J" * 50)))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200
+
+
 def test_tracks_may_begin_with_any_number_and_lack_it(tmp_path: Path, opened: Open) -> None:
     text = f"FILE a.bin BINARY\nTRACK 07 AUDIO\nINDEX 01 00:00:00\nTRACK AUDIO\nINDEX 01 {msf(3)}\n"
     assert [track.number for track in opened(write(tmp_path, text, a=audio(9))).tracks] == [7, 8]

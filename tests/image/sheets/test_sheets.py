@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from writers.sheets import Entry, audio, ccd, cdi, iso, mds, msf, nrg, reading, recognised, sane, stored
 from writers.sources import Memory
@@ -133,12 +133,14 @@ def _survives(folder: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", GOOD)
+@settings(max_examples=50)
 @given(changes=st.lists(st.tuples(st.integers(0, 1 << 12), st.integers(0, 255)), min_size=1, max_size=4))
 def test_changed_bytes_give_sane_tracks_or_one_error(folder: Path, kind: str, changes: list[tuple[int, int]]) -> None:
     _survives(folder, _flip(GOOD[kind], changes, DESCRIBED[kind]))
 
 
 @pytest.mark.parametrize("kind", GOOD)
+@settings(max_examples=50)
 @given(cut=st.integers(0, 1200), tail=st.binary(max_size=16))
 def test_a_sheet_that_is_cut_gives_sane_tracks_or_one_error(folder: Path, kind: str, cut: int, tail: bytes) -> None:
     data = GOOD[kind]
@@ -146,6 +148,7 @@ def test_a_sheet_that_is_cut_gives_sane_tracks_or_one_error(folder: Path, kind: 
 
 
 @pytest.mark.parametrize("kind", ["cue", "toc", "gdi", "ccd"])
+@settings(max_examples=50)
 @given(data=st.data())
 def test_shuffled_words_give_sane_tracks_or_one_error(folder: Path, kind: str, data: st.DataObject) -> None:
     lines = GOOD[kind].decode().split("\n")
