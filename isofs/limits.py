@@ -23,7 +23,7 @@ LZO_BLOCK_SIZE: Final = 64 * KIB
 this size can need."""
 
 XZ_MEMORY: Final = 80 * MIB
-"""What xz -9 takes; blocks of zisofs have 1 MiB at most."""
+"""What xz -9 takes."""
 
 ZSTD_WINDOW_LOG: Final = 23
 """8 MiB."""

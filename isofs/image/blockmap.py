@@ -43,6 +43,8 @@ ZSTD: Final = 8
 """A zstd frame (zisofs 2)."""
 GZIP: Final = 17
 """A gzip member with header, CRC-32 and size (BGZF)."""
+ZSTD_FRAME: Final = 18
+"""A zstd frame that holds the block and nothing more (zstd files)."""
 LZMA: Final = 9
 """A raw LZMA1 stream without header and end mark (CHD)."""
 HUFFMAN: Final = 10
@@ -73,6 +75,7 @@ KIND_NAMES: Final = {
     BZIP2: "bzip2",
     ZSTD: "zstd",
     GZIP: "gzip",
+    ZSTD_FRAME: "zstd",
     LZMA: "LZMA",
     HUFFMAN: "Huffman",
     FLAC: "FLAC",

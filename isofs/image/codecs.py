@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import repeat
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from .. import limits
 from ..errors import ImageError, UnsupportedError
@@ -42,6 +42,7 @@ from .blockmap import (
     ZERO,
     ZLIB,
     ZSTD,
+    ZSTD_FRAME,
     Rows,
 )
 from .source import Source
@@ -61,6 +62,7 @@ SPEED: Final = {
     DEFLATE: 250,
     ZLIB: 250,
     ZSTD: 300,
+    ZSTD_FRAME: 300,
     XZ: 30,
     BZIP2: 10,
     GZIP: 250,
@@ -106,7 +108,7 @@ def _import(kind: int) -> ModuleType | None:
             return import_module("deflate")
         except ImportError:
             return None  # slower, with the same results
-    if kind == ZSTD:
+    if kind in (ZSTD, ZSTD_FRAME):
         try:
             return import_module("compression.zstd")
         except ImportError:
@@ -313,17 +315,15 @@ def _lzo1x(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     return _first(data, want, "LZO1X")
 
 
-def _gzip(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+def _gzip(stored: bytes | memoryview, want: int, _block_size: int) -> bytes:
     stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        data = stream.decompress(stored, block_size + 1)  # one more, so that the checksum is reached
+        data = stream.decompress(stored, want + 1)  # one more, so that the checksum is reached
     except zlib.error as error:
         raise ImageError(f"the gzip member is damaged ({error})") from None
-    if len(data) > block_size:
-        raise ImageError(f"the gzip member holds more than the block's {block_size} bytes")
-    if not stream.eof:
-        raise ImageError("the gzip member ends too early")
-    return _first(data, want, "gzip")
+    if not stream.eof or len(data) != want or stream.unused_data:  # the member is the block, no more and no less
+        raise ImageError(f"the gzip member does not hold the block's {want} bytes")
+    return data
 
 
 def _xz(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
@@ -339,12 +339,24 @@ def _bzip2(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
     return _bounded(library.BZ2Decompressor(), (OSError, ValueError), stored, want, block_size, "bzip2")
 
 
-def _zstd_frame(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
-    library = _modules[ZSTD]
+def _zstd(stored: bytes | memoryview, want: int, block_size: int) -> bytes:
+    library, stream = _zstd_stream(ZSTD)
+    return _bounded(stream, library.ZstdError, stored, want, block_size, "zstd")
+
+
+def _zstd_frame(stored: bytes | memoryview, want: int, _block_size: int) -> bytes:
+    library, stream = _zstd_stream(ZSTD_FRAME)
+    data = _bounded(stream, library.ZstdError, stored, want, want, "zstd")
+    if stream.unused_data:
+        raise ImageError("the zstd frame ends before its block does")
+    return data
+
+
+def _zstd_stream(kind: int) -> tuple[ModuleType, Any]:
+    library = _modules[kind]
     assert library is not None
     options = {library.DecompressionParameter.window_log_max: limits.ZSTD_WINDOW_LOG}
-    stream = library.ZstdDecompressor(options=options)
-    return _bounded(stream, library.ZstdError, stored, want, block_size, "zstd")
+    return library, library.ZstdDecompressor(options=options)
 
 
 def _bounded(
@@ -362,6 +374,8 @@ def _bounded(
         raise ImageError(f"the {name} stream is damaged ({reason})") from None
     if len(data) > block_size:
         raise ImageError(f"the {name} stream holds more than the block's {block_size} bytes")
+    if not stream.eof:  # type: ignore[attr-defined]
+        raise ImageError(f"the {name} stream ends too early")
     return _first(data, want, name)
 
 
@@ -378,6 +392,7 @@ _CODECS: Final[dict[int, Callable[[bytes | memoryview, int, int], bytes]]] = {
     LZO1X: _lzo1x,
     XZ: _xz,
     BZIP2: _bzip2,
-    ZSTD: _zstd_frame,
+    ZSTD: _zstd,
+    ZSTD_FRAME: _zstd_frame,
     GZIP: _gzip,
 }

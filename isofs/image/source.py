@@ -278,6 +278,10 @@ class Joined:
         self.sources = tuple(sources)
         self._ends = tuple(accumulate(source.size for source in self.sources))
         self.size = self._ends[-1]
+        self.regular = all(getattr(source, "regular", False) for source in self.sources)
+        """Whether all are regular files, whose times tell something."""
+        self.changed = max(getattr(source, "changed", 0) for source in self.sources)
+        """When the last one of them was modified, nanoseconds."""
 
     def pread(self, n: int, offset: int) -> bytes:
         """See `Source.pread`."""

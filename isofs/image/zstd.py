@@ -34,7 +34,7 @@ from typing import Final
 from .. import limits
 from ..errors import ImageError, UnsupportedError
 from . import codecs
-from .blockmap import ZSTD, BlockMap, Rows
+from .blockmap import ZSTD_FRAME, BlockMap, Rows
 from .indexes import Shelf
 from .source import Source
 from .wishes import NO_WISHES, Wishes
@@ -82,7 +82,7 @@ def open_map(source: Source, wishes: Wishes = NO_WISHES) -> BlockMap:
 
     Raises `UnsupportedError` for one frame, or frames that take too much memory; `ImageError` for damage.
     """
-    codecs.require(ZSTD)
+    codecs.require(ZSTD_FRAME)
     frames, name = _by_table(source), "zstd, seekable"
     if frames is None:
         frames, name = _Walk(source, wishes).frames(), "zstd in frames"
@@ -98,13 +98,13 @@ def open_map(source: Source, wishes: Wishes = NO_WISHES) -> BlockMap:
 
     def load(first: int, n: int) -> Rows:
         part = slice(first, first + n)
-        return Rows(frames.positions[part], frames.stored[part], bytearray((ZSTD,)) * n)
+        return Rows(frames.positions[part], frames.stored[part], bytearray((ZSTD_FRAME,)) * n)
 
     return BlockMap(
         format=name,
         block_size=largest,
         disc_size=starts[-1],
-        kinds=frozenset((ZSTD,)),
+        kinds=frozenset((ZSTD_FRAME,)),
         load=load,
         count=len(frames.sizes),
         starts=None if even else starts,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import importlib
 import lzma
 import random
@@ -18,7 +19,7 @@ from writers.containers import deflate_with_adler, lz4_block, lz4_with_size, lzo
 
 from isofs.errors import ImageError, UnsupportedError
 from isofs.image import codecs
-from isofs.image.blockmap import BZIP2, DEFLATE, KIND_NAMES, LZ4, LZO1X, XZ, ZLIB, ZSTD
+from isofs.image.blockmap import BZIP2, DEFLATE, GZIP, KIND_NAMES, LZ4, LZO1X, XZ, ZLIB, ZSTD, ZSTD_FRAME
 
 Encoder = Callable[[bytes], bytes]
 
@@ -183,6 +184,24 @@ def test_missing_zstd_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "backports.zstd", None)
     with pytest.raises(UnsupportedError, match="zstd blocks need the Python package backports"):
         codecs.require(ZSTD)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in (GZIP, ZSTD_FRAME) if kind == GZIP or library])
+@pytest.mark.parametrize("size", [4999, 5001])
+def test_stream_that_is_a_block_by_itself_holds_exactly_that(kind: int, size: int) -> None:
+    codecs.require(kind)
+    stored = gzip.compress(bytes(range(250)) * 20) if kind == GZIP else ENCODERS[ZSTD](bytes(range(250)) * 20)
+    assert outcome(kind, stored, 5000, 8192) == bytes(range(250)) * 20
+    assert outcome(kind, stored, size, 8192) is None
+    assert outcome(kind, stored + b"more", 5000, 8192) is None
+    assert outcome(kind, stored[:-1], 5000, 8192) is None
+
+
+@pytest.mark.parametrize("kind", [XZ, BZIP2], ids=lambda kind: KIND_NAMES[kind])
+def test_stream_whose_end_is_cut_off_is_damaged(kind: int) -> None:
+    stored = ENCODERS[kind](b"x" * 5000)
+    assert outcome(kind, stored, 5000, 8192) == b"x" * 5000
+    assert outcome(kind, stored[:-1], 5000, 8192) is None
 
 
 # --- deflate and zlib -----------------------------------------------------------------------------------------------

@@ -427,7 +427,7 @@ def test_stop_ends_the_workers_with_runs_still_queued(room: Callable[..., Room])
         queued = of.slots.queue(slot, False)
         assert native_threads() == before + (3 if queued else 0)
     assert of.slots.stop()
-    assert native_threads() == before
+    until(lambda: native_threads() == before)  # one that was joined may still be on its way out
     assert of.slots.stop()
     assert not of.slots.queue(0, False)
     of.slots.wait(0, number + 1)

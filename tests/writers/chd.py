@@ -133,21 +133,21 @@ def version_5(
     metadata: Sequence[Metadata] = (),
     disc: bytes | None = None,
     parent: bytes = b"",
-    map: bytes | None = None,
+    packed: bytes | None = None,
 ) -> bytes:
-    """An image with a compressed map at its end. `disc`: what the SHA-1s are of; without it there are none."""
+    """An image with a compressed map at its end, or `packed` instead of it. `disc`: what the SHA-1s are of."""
     entries = chain(metadata, 124)
     first = 124 + len(entries)
     data = b"".join(hunk.stored for hunk in hunks)
-    if map is None:
-        map = map_5(hunks, size, first)
+    if packed is None:
+        packed = map_5(hunks, size, first)
     raw = sha1(disc) if disc is not None else b""
     head = struct.pack(
         ">8sII4s4s4s4sQQQII20s20s20s",
         b"MComprHD", 124, 5, *(list(tags) + [b""] * 4)[:4], logical, first + len(data), 124 if entries else 0, size,
         unit, raw, overall(raw, metadata) if raw else b"", parent,
     )  # fmt: skip
-    return head + entries + data + map
+    return head + entries + data + packed
 
 
 def uncompressed(disc: bytes, size: int, *, unit: int = 2048, parent: bytes = b"", absent: Sequence[int] = ()) -> bytes:

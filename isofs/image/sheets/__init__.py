@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final, NamedTuple, Protocol, cast
 
+from ... import limits
 from ..beside import Beside
 from ..sectors import Track
 from ..source import Source
@@ -39,14 +40,28 @@ class Format(Protocol):
         ...
 
 
-SHEETS: Final = ("mds", "ccd", "toc", "gdi", "cue", "nrg", "cdi")
-"""The modules, in the order in which they are asked. TOC comes before CUE: both may begin with `CATALOG`."""
+SHEETS: Final[tuple[tuple[str, int, tuple[bytes, ...]], ...]] = (
+    ("mds", 0, (b"MEDIA DESCRIPTOR\1",)),
+    ("ccd", 0, ()),
+    ("toc", 0, ()),
+    ("gdi", 0, ()),
+    ("cue", 0, ()),
+    ("nrg", -12, (b"NER5",)),
+    ("nrg", -8, (b"NERO",)),
+    ("cdi", -8, (b"\4\0\0\x80", b"\5\0\0\x80", b"\6\0\0\x80")),
+)
+"""The modules in the order in which they are asked, and the bytes at a place (from the end if negative) without which
+they need not be; none for a text. TOC comes before CUE: both may begin with `CATALOG`."""
 
 
 def find_sheet(source: Source) -> Format | None:
     """The module that reads a file; None if it is no sheet."""
-    for name in SHEETS:
-        module = cast(Format, import_module(f"{__name__}.{name}"))
-        if module.recognises(source):
-            return module
+    text = source.size < limits.DESCRIPTION
+    for name, at, magics in SHEETS:
+        if magics and source.pread(len(magics[0]), at if at >= 0 else source.size + at) not in magics:
+            continue
+        if magics or text:
+            module = cast(Format, import_module(f"{__name__}.{name}"))
+            if module.recognises(source):
+                return module
     return None

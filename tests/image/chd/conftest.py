@@ -11,7 +11,8 @@ from types import ModuleType
 import pytest
 
 from isofs.image import chd
-from isofs.image.chd import codecs, flac, huffman, map
+from isofs.image.chd import codecs, flac, huffman
+from isofs.image.chd import map as hunk_map
 
 
 def in_python(name: str) -> ModuleType:
@@ -40,5 +41,5 @@ def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
     slow_flac, slow_huffman = in_python("flac"), in_python("huffman")
     monkeypatch.setattr(codecs, "flac", slow_flac)
     monkeypatch.setattr(codecs, "huffman", slow_huffman)
-    monkeypatch.setattr(map, "decode_map", slow_huffman.decode_map)
+    monkeypatch.setattr(hunk_map, "decode_map", slow_huffman.decode_map)
     return slow_flac, slow_huffman

@@ -211,7 +211,7 @@ def test_hunks_are_few_bits_of_a_map_where_they_are_the_same() -> None:
     first = Hunk(0, deflated(bytes(SIZE)), crc=crc_16(bytes(SIZE)))
     hunks = [first] + [Hunk(9)] * count
     symbols = tree + code[0] + code[9] + runs * (count // 274 + 1)
-    image = version_5(hunks, SIZE, SIZE * (count + 1), map=map_5(hunks, SIZE, 124, symbols=symbols))
+    image = version_5(hunks, SIZE, SIZE * (count + 1), packed=map_5(hunks, SIZE, 124, symbols=symbols))
     assert len(image) < (count + 1) // 8
     disc = opened(image)
     assert disc.pread(3 * SIZE, disc.size - 3 * SIZE) == bytes(3 * SIZE)

@@ -6,6 +6,7 @@ import math
 import random
 import struct
 import subprocess
+from contextlib import suppress
 from types import ModuleType
 
 import pytest
@@ -75,7 +76,7 @@ def test_blocks_in_a_huffman_code(twin: Twin, data: bytes, seed: int) -> None:
     chance = random.Random(seed)
     stored = block(data, lengths_for(chance, sorted(set(data)), 16))
     assert huffman.decode(stored, len(data)) == data
-    with pytest.raises(ImageError, match="ends too early|cut off"):
+    with pytest.raises(ImageError, match=r"ends too early|cut off"):
         huffman.decode(stored[:-1], len(data))
 
 
@@ -104,10 +105,8 @@ def test_codes_that_are_none_are_errors(twin: Twin, lengths: list[int]) -> None:
 @given(data=st.binary(max_size=400))
 def test_any_bytes_are_a_block_or_an_error(twin: Twin, data: bytes) -> None:
     _, huffman = twin
-    try:
+    with suppress(ImageError):
         assert len(huffman.decode(data, 512)) == 512
-    except ImageError:
-        pass
 
 
 @both
@@ -212,8 +211,8 @@ def sound(kind: str, count: int, seed: int = 0) -> bytes:
 def frames_of(samples: bytes, *options: str) -> bytes:
     """What flac(1) makes of samples, without the head of the stream."""
     command = [
-        require("flac"), "--silent", "--force-raw-format", "--endian=little", "--sign=signed", "--channels=2", "--bps=16",
-        "--sample-rate=44100", "--no-padding", "--no-seektable", *options, "--stdout", "-",
+        require("flac"), "--silent", "--force-raw-format", "--endian=little", "--sign=signed", "--channels=2",
+        "--bps=16", "--sample-rate=44100", "--no-padding", "--no-seektable", *options, "--stdout", "-",
     ]  # fmt: skip
     stream = subprocess.run(command, input=samples, capture_output=True, check=True).stdout
     at, last = 4, False
@@ -238,10 +237,10 @@ OPTIONS = (
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options[0] + options[-1])
 def test_frames_of_flac_decode_to_the_samples(twin: Twin, kind: str, options: tuple[str, ...]) -> None:
     flac, _ = twin
-    samples = sound(kind, 5000)
+    samples = sound(kind, 2500)
     stored = frames_of(samples, *options)
-    assert flac.decode(stored, 5000) == (samples, len(stored))
-    assert flac.decode(stored + b"\xff\xf8more", 5000) == (samples, len(stored))
+    assert flac.decode(stored, 2500) == (samples, len(stored))
+    assert flac.decode(stored + b"\xff\xf8more", 2500) == (samples, len(stored))
 
 
 @settings(both, max_examples=8)
