@@ -83,9 +83,11 @@ def _container(image: Image, blocks: BlockMap) -> dict[str, Any]:
 
 
 def _track(image: Image, track: Track) -> dict[str, Any]:
+    from ..image.sectors import sessions
+
     return {
         "number": track.number,
-        "session": track.session,
+        "session": sessions(image.tracks).index(track.session),
         "mode": track.mode,
         "start": track.start,
         "sectors": track.count,

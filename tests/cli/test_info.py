@@ -50,7 +50,7 @@ def test_raw_sectors_are_told_by_their_track(disc: bytes, tmp_path: Path, capsys
     path.write_bytes(raw_disc(disc, form_1, 2448))
     count = len(disc) // 2048
     line = told(capsys, path)["track 1"]
-    assert line == f"mode 2, {count} sectors of 2448 bytes from 0 on, 00:00:{count:02}, session 1, mounted"
+    assert line == f"mode 2, {count} sectors of 2448 bytes from 0 on, 00:00:{count:02}, session 0, mounted"
     assert facts(capsys, path)["sector_size"] == 2448
 
 
@@ -65,8 +65,8 @@ def test_each_track_of_a_sheet_has_a_line(disc: bytes, tmp_path: Path, capsys: p
     count = len(disc) // 2048
     lines = told(capsys, path)
     assert lines["and file"] == str(tmp_path / "music.bin")
-    assert lines["track 1"].endswith("session 1, mounted")
-    assert lines["track 2"].startswith(f"audio, 4731 sectors of 2352 bytes from {count} on, 01:03:06, session 1")
+    assert lines["track 1"].endswith("session 0, mounted")
+    assert lines["track 2"].startswith(f"audio, 4731 sectors of 2352 bytes from {count} on, 01:03:06, session 0")
     assert "mounted" not in lines["track 2"]
     assert "\x07" not in "".join(lines.values())
     found = facts(capsys, path)

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Final, NamedTuple, Protocol, cast
 
 from ... import limits
+from ...errors import ImageError
 from ..beside import Beside
 from ..sectors import Track
 from ..source import Source
@@ -58,10 +59,15 @@ def find_sheet(source: Source) -> Format | None:
     """The module that reads a file; None if it is no sheet."""
     text = source.size < limits.DESCRIPTION
     for name, at, magics in SHEETS:
-        if magics and source.pread(len(magics[0]), at if at >= 0 else source.size + at) not in magics:
-            continue
-        if magics or text:
+        if _begins(source, at, magics) if magics else text:
             module = cast(Format, import_module(f"{__name__}.{name}"))
             if module.recognises(source):
                 return module
     return None
+
+
+def _begins(source: Source, at: int, magics: tuple[bytes, ...]) -> bool:
+    try:
+        return source.pread(len(magics[0]), at if at >= 0 else source.size + at) in magics
+    except ImageError:
+        return False
