@@ -18,19 +18,25 @@ from .wishes import Wishes
 
 
 class Parented:
-    """An image's file, and from byte `at` on the decoded bytes of its parent. A `Source`."""
+    """An image's file, and from byte `at` on the decoded bytes of its parent. A `Source`.
 
-    def __init__(self, source: Source, parent: Source, at: int) -> None:
+    The parent's last block is whole there, zeros behind the end of its disc: a child may have them as its own.
+    """
+
+    def __init__(self, source: Source, parent: Disc, at: int) -> None:
         self.source = source
         self.parent = parent
         self.at = at
-        self.size = at + parent.size
+        self.size = at + parent.blocks.count * parent.blocks.block_size
 
     def pread(self, n: int, offset: int) -> bytes:
         """See `Source.pread`. Nothing lies between the file and the parent."""
         if offset < self.at:
             return self.source.pread(n, offset)
-        return self.parent.pread(n, offset - self.at)
+        n = min(n, self.size - offset)
+        held = min(n, max(self.at + self.parent.size - offset, 0))
+        data = self.parent.pread(held, offset - self.at) if held else b""
+        return data + bytes(max(n - held, 0)) if len(data) == held else data
 
 
 def with_parents(source: Source, blocks: BlockMap, beside: Beside, wishes: Wishes, cache: BlockCache) -> Source:

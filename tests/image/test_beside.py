@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -194,9 +195,14 @@ def test_a_character_device_is_refused(home: Path, beside: Beside) -> None:
         beside.open("disc.bin")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_the_callers_fault(home: Path, beside: Beside) -> None:
-    (home / "disc.bin").touch(0)
+def test_a_file_that_may_not_be_read_is_the_callers_fault(
+    home: Path, beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, *_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    (home / "disc.bin").touch()
+    monkeypatch.setattr(os, "open", refuse)  # root may read everything
     with pytest.raises(UsageError, match="permission denied"):
         beside.open("disc.bin")
 
