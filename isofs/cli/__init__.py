@@ -29,8 +29,8 @@ from .parser import Parser
 COMMANDS: Final = ("mount", "umount", "list", "stats", "info", "ls", "cat", "extract", "verify", "convert")
 
 
-def build_parser() -> Parser:
-    """The parser of the whole command line."""
+def build_parser(wanted: str = "") -> Parser:
+    """The parser of the whole command line; if it is known which command is wanted, only that one is imported."""
     parser = Parser(
         prog="isofs",
         description="Mount ISO 9660 and compressed ISO images (CSO, ZSO, DAX, JISO) read-only, or look inside them.",
@@ -39,6 +39,9 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", parser_class=Parser)
     for name in COMMANDS:
+        if wanted in COMMANDS and name != wanted:
+            commands.add_parser(name)
+            continue
         module = import_module(f"{__name__}.{name}")
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.configure(command)
@@ -84,8 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: Sequence[str] | None, args: Namespace) -> int:
-    parser = build_parser()
-    parser.parse_args(argv, args)
+    words = sys.argv[1:] if argv is None else argv
+    parser = build_parser(words[0] if words else "")
+    parser.parse_args(words, args)
     if args.version:
         from importlib.metadata import version
 
