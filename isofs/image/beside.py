@@ -48,12 +48,15 @@ class Beside:
 
     def open_path(self, path: str) -> FileSource:
         """Opens a file of the directory; a second time the same one."""
-        home = os.path.realpath(self.directory)
-        if os.path.dirname(os.path.realpath(path)) != home:
+        if not self.holds(path):
             raise ImageError(f"{os.path.basename(path)!r} is a link that leads out of the directory", "copy it there")
         if os.path.realpath(path) == os.path.realpath(self.path):
             raise ImageError("it names itself")
         return self.adopt(path)
+
+    def holds(self, path: str) -> bool:
+        """Whether a path leads to a file of the directory: links may lead elsewhere."""
+        return os.path.dirname(os.path.realpath(path)) == os.path.realpath(self.directory)
 
     def adopt(self, path: str) -> FileSource:
         """Opens any file that the user has named; a second time the same one."""

@@ -73,7 +73,7 @@ def _told(path: str, identity: bytes, beside: Beside) -> FileSource:
 
 
 def _found(identity: bytes, beside: Beside) -> FileSource:
-    for path in beside.with_suffix(".chd"):
+    for path in filter(beside.holds, beside.with_suffix(".chd")):
         try:
             with FileSource(path) as file:
                 found = chd.identity(file) == identity

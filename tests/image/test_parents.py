@@ -8,9 +8,23 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from writers.chd import PARENT, PLAIN, Hunk, Metadata, blocks_of, deflated, old, old_usual, overall, sha1, version_5
+from writers.chd import (
+    PARENT,
+    PLAIN,
+    Hunk,
+    Metadata,
+    blocks_of,
+    deflated,
+    old,
+    old_usual,
+    overall,
+    sha1,
+    track,
+    version_5,
+)
 from writers.chd import crc_16 as check
 from writers.containers import overwritten, sample_disc
+from writers.sheets import stored
 from writers.sources import assert_same, damaged_blocks
 from writers.threads import impatient, in_thread
 from writers.tools import require
@@ -225,7 +239,7 @@ def test_a_parent_that_was_changed_meanwhile_is_not_believed(tmp_path: Path) -> 
         with open(parent, "ab") as file:
             file.write(b"more")
         with pytest.raises(ImageError, match="changed while it is in use"):
-            opened.disc.pread(SECTOR, 0)
+            opened.disc.pread(SECTOR, 30 * SECTOR)
 
 
 # --- not found ------------------------------------------------------------------------------------------------------
@@ -331,6 +345,32 @@ def test_one_that_comes_back_by_way_of_others_too(tmp_path: Path, length: int) -
     assert refused(path, ImageError) == "it is its own parent, by way of others"
 
 
+def test_a_cd_may_have_a_parent(tmp_path: Path) -> None:
+    size, count = 2448 * 4, len(DISC) // SECTOR
+    parent, second = (stored(disc, "2/2448") for disc in (DISC, SECOND))
+    metadata = [track(1, "MODE2_RAW", count)]
+    hunks = [Hunk(PLAIN, block, crc=check(block)) for block in blocks_of(parent, size)]
+    saved(
+        tmp_path / "parent.chd",
+        version_5(hunks, size, len(parent), unit=2448, metadata=metadata, disc=parent, tags=(b"cdzl",)),
+    )
+    own = overall(sha1(parent), metadata)
+    hunks = [
+        Hunk(PARENT, number=number * 4)
+        if block == parent[number * size :][:size]
+        else Hunk(PLAIN, block, crc=check(block))
+        for number, block in enumerate(blocks_of(second, size))
+    ]
+    path = saved(
+        tmp_path / "child.chd",
+        version_5(hunks, size, len(second), unit=2448, metadata=metadata, disc=second, tags=(b"cdzl",), parent=own),
+    )
+    with open_image(str(path)) as opened:
+        assert_same(opened.disc, SECOND)
+        stream = open_stream(Extents(opened.disc, [Extent(20 * SECTOR, 30 * SECTOR)]))
+        assert stream.pread(stream.size, 0) == SECOND[20 * SECTOR : 50 * SECTOR]
+
+
 # --- by the program that makes them ---------------------------------------------------------------------------------
 
 
@@ -341,22 +381,11 @@ def chdman(*words: str | Path) -> None:
 
 @pytest.mark.parametrize("codec", ["zlib", "none"])
 def test_images_of_chdman_are_read(tmp_path: Path, codec: str) -> None:
-    discs = [DISC, SECOND, changed(SECOND, 2)]
-    for n, disc in enumerate(discs):
-        saved(tmp_path / f"{n}.iso", disc)
-        parent: tuple[str | Path, ...] = ("-op", tmp_path / f"{n - 1}.chd") if n else ()
-        chdman("createdvd", "-i", tmp_path / f"{n}.iso", "-o", tmp_path / f"{n}.chd", "-c", codec, *parent)
-    (tmp_path / "0.chd").rename(tmp_path / "oldest.CHD")
-    for n, disc in enumerate(discs[1:], 1):
-        with open_image(str(tmp_path / f"{n}.chd")) as opened:
-            assert_same(opened.disc, disc)
-            assert len(opened.files) == n + 1
-
-
-def test_a_cd_of_chdman_with_a_parent_is_read(tmp_path: Path) -> None:
-    for n, disc in enumerate((DISC, SECOND)):
-        saved(tmp_path / f"{n}.iso", disc)
-        parent: tuple[str | Path, ...] = ("-op", tmp_path / f"{n - 1}.chd") if n else ()
-        chdman("createcd", "-i", tmp_path / f"{n}.iso", "-o", tmp_path / f"{n}.chd", *parent)
-    with open_image(str(tmp_path / "1.chd")) as opened:
+    for name, disc, more in (("oldest", DISC, ()), ("child", SECOND, ("-op", tmp_path / "oldest.chd"))):
+        source = saved(tmp_path / f"{name}.iso", disc)
+        paths = ("-i", source, "-o", tmp_path / f"{name}.chd")
+        chdman("createraw", *paths, "-us", "2048", "-hs", "4096", "-c", codec, *more)
+    (tmp_path / "oldest.chd").rename(tmp_path / "by another name.CHD")
+    with open_image(str(tmp_path / "child.chd")) as opened:
         assert_same(opened.disc, SECOND)
+        assert len(opened.files) == (2 if codec == "zlib" else 1), "uncompressed ones hold everything"
