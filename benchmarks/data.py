@@ -101,6 +101,7 @@ IMAGES: Final = {
     "cso2k": _maxcso("disc-2k.cso", "cso1", 2048),
     "cso16k": _maxcso("disc-16k.cso", "cso1", 16384),
     "zso": _maxcso("disc.zso", "zso", 2048),
+    "chd": Recipe("disc.chd", "disc.iso", "chdman", ("createcd", "-i", "{from}", "-o", "{to}")),
     "squashfs128k": _squashfs("tree-128k.squashfs", "128K"),
     "squashfs4k": _squashfs("tree-4k.squashfs", "4K"),
 }
@@ -114,11 +115,11 @@ def default_work() -> Path:
 
 
 def find_tool(name: str) -> str | None:
-    """The path of a program. maxcso is also found by ISOFS_MAXCSO, or where npm puts it in the repository."""
+    """The path of a program. Those of npm are also found by ISOFS_MAXCSO and ISOFS_CHDMAN, or in the repository."""
     places: list[str | None] = [shutil.which(name)]
-    if name == "maxcso":
-        installed = _REPOSITORY / "node_modules/@emmercm/maxcso-linux-x64/dist/maxcso"
-        places = [os.environ.get("ISOFS_MAXCSO"), *places, os.fspath(installed)]
+    if name in ("maxcso", "chdman"):
+        installed = _REPOSITORY / f"node_modules/@emmercm/{name}-linux-x64/dist/{name}"
+        places = [os.environ.get(f"ISOFS_{name.upper()}"), *places, os.fspath(installed)]
     return next((place for place in places if place and os.access(place, os.X_OK)), None)
 
 

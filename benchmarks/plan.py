@@ -148,6 +148,8 @@ PLANS: Final = (
     _sequential("cso16k", "CSO of 16 KiB blocks", "cso16k", (SQUASHFUSE_128K, KERNEL), "deflate")[0],
     _random("cso16k", "CSO of 16 KiB blocks", "cso16k", (SQUASHFUSE_128K, KERNEL)),
     _sequential("zso", "ZSO", "zso", (SQUASHFUSE_128K, KERNEL), "lz4")[0],
+    _sequential("chd", "CHD of a CD", "chd", ())[0],
+    _random("chd", "CHD of a CD", "chd", ()),
 )
 """All rows, in the order in which they are measured."""
 

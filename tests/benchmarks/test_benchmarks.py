@@ -74,6 +74,7 @@ def benchmarks(work: Path, tmp_path: Path) -> Benchmarks:
 def expected_rows() -> set[str]:
     """The rows that must be there with the tools of this machine."""
     without = set() if find_tool("maxcso") else {"cso2k", "cso16k", "zso"}
+    without |= set() if find_tool("chdman") else {"chd"}
     return {
         f"{plan.name} {figure}".strip()
         for plan in PLANS
