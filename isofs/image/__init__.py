@@ -128,7 +128,7 @@ class Image:
         if not self.file.size:
             raise ImageError("the file is empty (0 bytes)", "copy the image again")
         source = joined(self.file, self._beside)
-        if source.size < limits.SMALLEST_IMAGE:
+        if source.size < limits.SMALLEST_IMAGE and not source.pread(8, 0).startswith(_MAGICS):
             refusals.find_magic(source, refusals.MAGICS)  # a name says more than a size
             raise ImageError(f"too short for a disc image ({source.size} bytes; truncated?)", "copy the image again")
         return source

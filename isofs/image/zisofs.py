@@ -60,6 +60,8 @@ def parse_header(source: Source) -> Header:
     elif head.startswith(MAGIC_2) and len(head) == _HEADER_2.size:
         _, _, quarters, algorithm, log2, size = _HEADER_2.unpack_from(head)
         header, expected, allowed = Header(2, size, 4 * quarters, log2, algorithm), _HEADER_2.size, limits.ZISOFS_LOG2
+    elif head.startswith((MAGIC_1, MAGIC_2)):
+        raise ImageError("truncated: the zisofs header is cut off", "copy the image again")
     else:
         raise ImageError("it does not begin with the magic of zisofs")
     if header.header_size != expected:
@@ -82,7 +84,7 @@ def indexed_map(source: Source, header: Header, format: str) -> BlockMap:
     pointer = "I" if header.version == 1 else "Q"
     data_at = header.header_size + array(pointer).itemsize * (count + 1)
     if data_at > source.size:
-        raise ImageError(f"the zisofs table of {count} blocks does not fit into {source.size} bytes")
+        raise ImageError(f"truncated: the zisofs table of {count} blocks does not fit into {source.size} bytes")
     most = block_size + block_size // 8 + 64
 
     index = Index(source, header.header_size, pointer, count + 1)

@@ -106,3 +106,9 @@ def test_header_or_table_that_is_cut_off_is_refused(version: int, length: int) -
 def test_unknown_algorithm_is_refused_by_its_number() -> None:
     with pytest.raises(UnsupportedError, match="algorithm 6 is unknown"):
         opened(overwritten(write(DISC, version=2), 10, b"\6"))
+
+
+@pytest.mark.parametrize("magic", [zisofs.MAGIC_1, zisofs.MAGIC_2])
+def test_header_that_is_cut_off_is_said(magic: bytes) -> None:
+    with pytest.raises(ImageError, match="truncated: the zisofs header is cut off"):
+        zisofs.open_map(Memory(magic + b"\0" * 4))
