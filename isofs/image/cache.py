@@ -19,6 +19,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from .. import limits
@@ -26,7 +27,7 @@ from ..errors import ImageError, NotReady
 from . import codecs
 from .blockmap import BlockMap, Rows
 from .codecs import Block
-from .decode import COLD, HELPED, WAITED, Slots, slots_for
+from .decode import COLD, HELPED, PATIENCE, WAITED, Slots, slots_for
 from .source import Extents, Source, Stream, may_wait
 
 BOOKKEEPING: Final = 256
@@ -39,8 +40,8 @@ _AHEAD: Final = 8 * RUN
 """Bytes decoded ahead of a streak at most."""
 _RUNS_AHEAD: Final = 64
 """Runs decoded ahead of a streak at most."""
-_SMALL: Final = 2352
-"""Bytes of a block of which a run has many."""
+_MANY: Final = 16
+"""Blocks of a run of which one more does not count."""
 _STREAK: Final = 2
 """Requests in a row that make a streak."""
 _LARGEST: Final = 1 * limits.MIB
@@ -192,7 +193,8 @@ def _bytes(block: Block) -> bytes:
 class RunCache:
     """Decoded runs of the files of one disc, and the workers that decode ahead. For one thread.
 
-    `limit`: bytes for runs. `threads`: workers; None: by the number of cores.
+    `limit`: bytes for runs, two of which there is always room for; room for two requests of `_LARGEST` comes on top.
+    `threads`: workers; None: by the number of cores.
     """
 
     def __init__(self, file: Source, blocks: BlockMap, *, limit: int, threads: int | None = None) -> None:
@@ -203,14 +205,16 @@ class RunCache:
         self.run = RUN if self.compiled else _run_in_python(blocks)
         """Bytes of a run."""
         self.counts = Counts()
-        self.aligned = not self.compiled and self.run % blocks.block_size == 0 and blocks.block_size > _SMALL
-        """Whether runs begin where blocks do, on the disc and not in the file: else each would decode blocks of the
-        next one, which only counts where runs have few of them."""
-        rows = self.run // blocks.block_size + 2
+        self.aligned = not self.compiled and self.run < _MANY * blocks.block_size
+        """Whether runs begin where blocks do, on the disc and not in the file: else each would decode a block of the
+        next one, which counts where runs have few of them."""
+        rows = self.run // blocks.block_size + (0 if self.aligned else 2)
         scratch_rows = _LARGEST // blocks.block_size + 2
         self._slot_size = rows * blocks.block_size
         self._scratch = count = max(limit // self._slot_size, 2)
         scratch_size = scratch_rows * blocks.block_size
+        self.at_once = scratch_size if self.compiled else codecs.AT_ONCE * codecs.speed(blocks.kinds)
+        """Bytes that the thread decodes itself at once, at most, if it must not wait."""
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
         self._arena = mmap.mmap(-1, count * self._slot_size + scratch_size + _LARGEST, flags=flags)
         self._view = memoryview(self._arena)
@@ -233,6 +237,7 @@ class RunCache:
         self.readers = 0
         """Streams that look ahead, among whom the slots are shared out."""
         self._workers = True  # until it turns out that there are none
+        self._until = 0.0
         self._at_hand = range(0)  # blocks in the scratch slot
 
     def close(self) -> None:
@@ -250,16 +255,25 @@ class RunCache:
         """Runs that another request of a streak adds to what is decoded ahead: about a request's bytes."""
         return max(_REQUEST // self.run, 1)
 
+    def begin(self) -> None:
+        """A request begins: what it may take of a thread that must not wait is measured from now on."""
+        self._until = monotonic() + PATIENCE
+
     def holds(self, start: int, end: int) -> bool:
         """Whether there is a slot for a run."""
         return (start, end) in self._table
 
     def exact(self, start: int, end: int) -> memoryview | None:
-        """Bytes of the disc, at most `_LARGEST`, decoded here and now. None where they need blocks that are bad."""
+        """Bytes of the disc, at most `_LARGEST`, decoded here and now. None where they need blocks that are bad.
+
+        Raises `NotReady` when storage must be waited for, or decoding would take too long.
+        """
         block_size = self.blocks.block_size
         first, last = start // block_size, (end - 1) // block_size
         scratch, at_hand = self._scratch, self._at_hand
         if first not in at_hand or last not in at_hand:
+            if not may_wait() and (last - first + 1) * block_size > self.at_once:
+                raise NotReady
             self._at_hand = range(0)
             self._load(scratch, first, last)
             if self._slots.help(scratch, may_wait()) == COLD:
@@ -295,13 +309,13 @@ class RunCache:
     def answer(self, slot: int, base: int, start: int, end: int) -> memoryview | None:
         """Bytes of the disc out of a slot whose run begins at `base`. None where they need blocks that are bad.
 
-        Raises `NotReady` when storage must be waited for.
+        Raises `NotReady` when storage must be waited for, or this request has taken long enough.
         """
-        outcome = self._slots.help(slot, may_wait())
+        left = self._until - monotonic() if self.run <= self.at_once else 0
+        outcome = self._slots.help(slot, may_wait(), left)
         if outcome == COLD:
-            if self._slots.queue(slot, first=True):
-                raise NotReady(partial(self._slots.wait, slot, self._generations[slot]))
-            raise NotReady
+            queued = self._slots.queue(slot, first=True)
+            raise NotReady(partial(self._slots.wait, slot, self._generations[slot]) if queued else None)
         if outcome == HELPED:
             self.counts.helped += 1
         elif outcome == WAITED:
@@ -312,6 +326,11 @@ class RunCache:
             self._unused[slot] = False
             self.counts.used += 1
         return self._slice(slot, base // self.blocks.block_size, start, end)
+
+    def arrival(self, start: int, end: int) -> Callable[[], None]:
+        """What waits, in another thread, for the workers to decode a run if they are to."""
+        slot = self._table.get((start, end), self._scratch)
+        return partial(self._slots.wait, slot, self._generations[slot])
 
     def ahead(self, start: int, end: int, held: int) -> bool:
         """Lets workers decode a run, if there is room. False when there is no use in asking for more."""
@@ -332,7 +351,8 @@ class RunCache:
 
     def consumed(self, start: int, end: int) -> None:
         """A run was read to its end: the kernel keeps it, and its slot may be the next one that is taken."""
-        self._table.move_to_end((start, end), last=False)
+        if (start, end) in self._table:
+            self._table.move_to_end((start, end), last=False)
 
     def give_up(self, start: int, end: int) -> None:
         """A run that was read ahead will not be read."""
@@ -395,11 +415,10 @@ class Counts:
 
 
 def _run_in_python(blocks: BlockMap) -> int:
-    """Bytes that take a millisecond or so: a power of two, or some larger blocks."""
-    quick = min((1000 * codecs.SPEED[kind] for kind in blocks.kinds), default=RUN)
-    if blocks.block_size > _SMALL:
-        return max(min(RUN, quick) // blocks.block_size, 1) * blocks.block_size
-    return int(min(RUN, 1 << quick.bit_length() - 1))
+    """Bytes that take a millisecond or so: a power of two if these are many blocks, else whole ones."""
+    quick = min(RUN, codecs.speed(blocks.kinds))
+    count = quick // blocks.block_size
+    return int(1 << quick.bit_length() - 1) if count >= _MANY else max(count, 1) * blocks.block_size
 
 
 def default_workers() -> int:
@@ -429,6 +448,7 @@ class RunStream(Stream):
         if n > _LARGEST:
             return self.pread(n, offset)
         end = offset + n
+        self._runs.begin()
         if offset == self._expected:
             self._streak += 1
             self._expected = end
@@ -440,8 +460,9 @@ class RunStream(Stream):
             self.close()
         if self._streak <= _STREAK:
             found = self._runs.exact(self._position + offset, self._position + end)
-        elif self._number_of(offset) == self._number_of(end - 1):
+        elif self._number_of(offset) == (last := self._number_of(end - 1)):
             found = self._part(offset, end)
+            self._consumed(last, end)
         else:
             found = self._joined(offset, end)
         return self.source.pread(n, offset) if found is None else found
@@ -481,23 +502,38 @@ class RunStream(Stream):
         if slot is None:
             return runs.exact(position + offset, position + end)
         self._look_ahead(number, slot)
-        found = runs.answer(slot, start, position + offset, position + end)
-        if position + end == stop:
-            runs.consumed(start, stop)
-        return found
+        return runs.answer(slot, start, position + offset, position + end)
 
     def _joined(self, offset: int, end: int) -> memoryview | None:
-        """Bytes of several runs."""
-        room, done = self._runs.joined, 0
+        """Bytes of several runs. None of them is given up before all are there: the request may be repeated."""
+        runs = self._runs
+        if not runs.depth and end - offset > runs.at_once and not may_wait():
+            raise NotReady
+        numbers = range(self._number_of(offset), self._number_of(end - 1) + 1)
+        room, done = runs.joined, 0
         while offset < end:
-            part = min(end, (self._number_of(offset) + 1) * self._runs.run - self._before)
-            found = self._part(offset, part)
+            part = min(end, (self._number_of(offset) + 1) * runs.run - self._before)
+            try:
+                found = self._part(offset, part)
+            except NotReady as missing:
+                if missing.bring is None:
+                    raise
+                rest = range(self._number_of(offset), numbers.stop)
+                raise NotReady(partial(_call_all, [runs.arrival(*self._run(number)) for number in rest])) from None
             if found is None:
                 return None
             room[done : done + len(found)] = found
             done += len(found)
             offset = part
+        for number in numbers:
+            self._consumed(number, end)
         return room[:done]
+
+    def _consumed(self, number: int, end: int) -> None:
+        """Gives a run up if it was read to its end."""
+        start, stop = self._run(number)
+        if stop <= self._position + end:
+            self._runs.consumed(start, stop)
 
     def _look_ahead(self, number: int, held: int) -> None:
         runs = self._runs
@@ -509,3 +545,8 @@ class RunStream(Stream):
                 runs.readers += 1
             self._reached = ahead
         self.busy = self._reached > number
+
+
+def _call_all(functions: Sequence[Callable[[], None]]) -> None:
+    for function in functions:
+        function()

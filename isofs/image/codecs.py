@@ -76,6 +76,9 @@ SPEED: Final = {
 }
 """Decoded kilobytes in a millisecond, about, of one thread and the slowest library that serves."""
 
+AT_ONCE: Final = 4
+"""Milliseconds of decoding at most that a thread takes upon itself which must not wait."""
+
 _OF_CHD: Final = frozenset((LZMA, HUFFMAN, FLAC, CD_DEFLATE, CD_LZMA, CD_ZSTD, CD_FLAC))
 _NOT_STORED: Final = frozenset((BAD, ZERO, PATTERN))
 
@@ -114,6 +117,11 @@ def _import(kind: int) -> ModuleType | None:
         except ImportError:
             return import_module("backports.zstd")
     return import_module({LZ4: "lz4.block", LZO1X: "lzallright", XZ: "lzma", BZIP2: "bz2"}[kind])
+
+
+def speed(kinds: Iterable[int]) -> int:
+    """Bytes that are decoded in a millisecond, about, of the slowest of some kinds."""
+    return 1000 * min((SPEED[kind] for kind in kinds), default=SPEED[PLAIN])
 
 
 def decode(kind: int, stored: bytes | memoryview, want: int, block_size: int) -> bytes:
@@ -162,7 +170,9 @@ def _decode_run(source: Source, run: list[Row], block_size: int) -> list[Block]:
     try:
         data = memoryview(source.pread(n, start) if n else b"")
     except ImageError as error:  # one bad place must not cost its neighbours
-        return [_kept(error)] if len(run) == 1 else [made for row in run for made in _decode_run(source, [row], block_size)]
+        if len(run) == 1:
+            return [_kept(error)]
+        return [made for row in run for made in _decode_run(source, [row], block_size)]
     return [_decode_block(row, data[row[0] - start : row[0] - start + row[1]], block_size) for row in run]
 
 

@@ -1,8 +1,9 @@
 """Room for decoded runs, and what fills it: `Slots`, compiled (`_decode`) or in Python.
 
 A run is some blocks in a row; a slot is room for one. Both implementations have the same interface and give the same
-bytes, and decode ahead by workers. The compiled one does so without Python's lock; it is an optional part of the
-package, since it needs a C compiler, libdeflate and liblz4 to build, and decodes what these can. `ISOFS_PYTHON_DECODER=1` leaves it aside.
+bytes, and decode ahead by workers. The compiled one does so without Python's lock, blocks that libdeflate and liblz4
+decode, of one file and without checks. It is an optional part of the package, since it needs a C compiler and these
+libraries to build; `ISOFS_PYTHON_DECODER=1` leaves it aside.
 
 Contract of `Slots`:
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 import threading
 import weakref
 from array import array
-from collections import deque
+from collections import OrderedDict
 from contextlib import suppress
 from mmap import mmap
 from operator import sub
@@ -47,8 +48,8 @@ _FREE: Final = 0
 _QUEUED: Final = 1
 _BUSY: Final = 2
 _DONE: Final = 3
-_PATIENCE: Final = 0.004
-"""Seconds that a caller who must not wait gives a worker to end its decoding."""
+PATIENCE: Final = 0.004
+"""Seconds that a caller who must not wait gives a worker for its decoding."""
 _END: Final = 1.0
 """Seconds that a worker has to end when it is told to."""
 
@@ -77,23 +78,25 @@ class Slots:
             raise ValueError("the arena is too small")
         self._state = [_FREE] * (slots + 1)
         self._generation = [0] * (slots + 1)
+        self._began = [0.0] * (slots + 1)  # when a worker began with a slot that is busy
         self._queue = _Queue()
         self._changed = self._queue.changed
         self._threads = threads
         self._workers: list[threading.Thread] = []
-        self._working = 0
         weakref.finalize(self, self._queue.stop)
 
     def load(self, slot: int, rows: Rows, block_size: int, total: int) -> int:
         """What a slot is to hold: the blocks of `rows`, of `total` bytes together, each but the last of `block_size`.
 
-        Gives the number for `wait`. Raises `ValueError` for what does not fit.
+        Gives the number for `wait`. Raises `ValueError` for what does not fit, and while a worker is at the slot.
         """
         count = len(rows.kinds)
         most, size = self._room[slot]
         if not 0 < count <= most or total > size or not (count - 1) * block_size < total <= count * block_size:
             raise ValueError("rows and room do not fit")
         with self._changed:
+            if self._state[slot] == _BUSY:
+                raise ValueError("the slot is in use")
             self._runs[slot] = rows, block_size, total
             self._state[slot] = _FREE
             self._generation[slot] += 1
@@ -104,51 +107,59 @@ class Slots:
 
         False if there are none, or if it is to be the next thing and all of them are at work: one may wait for storage.
         """
+        if not self._start():
+            return False
+        queue = self._queue
         with self._changed:
-            if self._queue.stopped or not self._threads or (first and self._working >= self._threads):
-                return False
             if self._state[slot] == _FREE:
+                if first and queue.at_work >= self._threads:
+                    return False
                 self._state[slot] = _QUEUED
-                entries = self._queue.entries
-                (entries.appendleft if first else entries.append)((slot, self._generation[slot]))
-                while len(self._workers) < self._threads:
-                    self._workers.append(_worker(self._queue, weakref.ref(self)))
-                self._changed.notify_all()
+                queue.entries[slot] = self._generation[slot]
+                queue.entries.move_to_end(slot, last=not first)
+                queue.work.notify()
             return True
 
-    def help(self, slot: int, patient: bool, patience: float = _PATIENCE) -> int:
+    def help(self, slot: int, patient: bool, patience: float = PATIENCE) -> int:
         """Sees to it that a loaded slot is decoded: `READY`, `HELPED`, `WAITED` or `COLD`.
 
-        A caller that is not `patient` waits for nothing but a worker that is decoding, for `patience` seconds at most.
-        After `COLD` a slot is empty as after `load`, or in the hands of a worker. Raises `ValueError` for a slot that
-        was never loaded.
+        A caller that is not `patient` waits for nothing but a worker that is decoding, until that has been at it for
+        `patience` seconds; with none left it does not begin to decode either. After `COLD` a slot is empty as after
+        `load`, or in the hands of a worker. Raises `ValueError` for a slot that was never loaded.
         """
         state = self._state
         if state[slot] == _DONE:
             return READY
         with self._changed:
             if state[slot] == _BUSY:
-                self._changed.wait_for(lambda: state[slot] != _BUSY, None if patient else patience)
+                until = None if patient else max(self._began[slot] + patience - monotonic(), 0)
+                self._changed.wait_for(lambda: state[slot] != _BUSY, until)
                 if state[slot] == _BUSY:
                     return COLD
                 if state[slot] == _DONE:
                     return WAITED
             if not self._runs[slot][0].kinds:
                 raise ValueError("nothing is loaded")
+            if not patient and patience <= 0:
+                return COLD
             state[slot] = _BUSY
+        bad = None
         try:
-            return HELPED if self._decode(slot) else COLD
+            bad = self._decode(slot)
         finally:
-            self._settle(slot)
+            with self._changed:
+                self._settle(slot, bad)
+        return COLD if bad is None else HELPED
 
     def wait(self, slot: int, generation: int) -> None:
-        """Waits until no worker has anything to do for what `load` gave this number."""
+        """Waits until no worker has anything to do for what `load` gave this number, or none comes to it soon."""
+
+        def is_not(state: int) -> bool:
+            return self._queue.stopped or self._generation[slot] != generation or self._state[slot] != state
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._queue.stopped
-                or self._generation[slot] != generation
-                or self._state[slot] not in (_QUEUED, _BUSY)
-            )
+            self._changed.wait_for(lambda: is_not(_QUEUED), PATIENCE)  # all workers may be stuck at something else
+            self._changed.wait_for(lambda: is_not(_BUSY))
 
     def bad(self, slot: int, first: int, end: int) -> bool:
         """Whether any row from `first` up to `end` could not be decoded."""
@@ -168,38 +179,46 @@ class Slots:
 
     def stop(self) -> bool:
         """Ends the workers. False if one of them is left behind, waiting for storage that does not answer."""
+        until = monotonic() + (0 if self._queue.stopped else _END)
         self._queue.stop()
-        until = monotonic() + _END
         for worker in self._workers:
             worker.join(max(until - monotonic(), 0))
         return not any(worker.is_alive() for worker in self._workers)
 
-    def _decode(self, slot: int) -> bool:
-        """Fills a slot that belongs to the caller. False if it must wait and must not."""
+    def _start(self) -> bool:
+        """Starts the workers, as many as there may be. False if there are none."""
+        while len(self._workers) < self._threads and not self._queue.stopped:
+            try:
+                self._workers.append(_worker(self._queue, weakref.ref(self)))
+            except RuntimeError:  # no more threads in this process
+                self._threads = len(self._workers)
+        return self._threads > 0 and not self._queue.stopped
+
+    def _decode(self, slot: int) -> frozenset[int] | None:
+        """Fills a slot that belongs to the caller. The rows that are bad; None if it must wait and must not."""
         rows, block_size, total = self._runs[slot]
-        wants = (min(block_size, total - i * block_size) for i in range(len(rows.kinds)))
+        wants = [block_size] * len(rows.kinds)
+        wants[-1] = total - block_size * (len(wants) - 1)
         try:
             made = codecs.decode_rows(self._file, codecs.rows_to_decode(rows, wants), block_size)
         except NotReady:
-            return False
+            return None
         at = slot * self._slot_size
-        bad = set()
-        for i, block in enumerate(made):
-            if isinstance(block, bytes):
-                self._arena[at : at + len(block)] = block
+        bad = []
+        for i, (block, want) in enumerate(zip(made, wants, strict=True)):
+            if isinstance(block, bytes) and len(block) == want:
+                self._arena[at : at + want] = block
             else:
-                bad.add(i)
+                bad.append(i)
             at += block_size
-        self._bad[slot] = frozenset(bad)
-        self._state[slot] = _DONE
-        return True
+        return frozenset(bad)
 
-    def _settle(self, slot: int) -> None:
-        """The caller has ended its work upon a slot, one way or another."""
-        with self._changed:
-            if self._state[slot] == _BUSY:
-                self._state[slot] = _FREE
-            self._changed.notify_all()
+    def _settle(self, slot: int, bad: frozenset[int] | None) -> None:
+        """Under the lock, and in one step: whoever finds it done may give the slot to another worker."""
+        if bad is not None:
+            self._bad[slot] = bad
+        self._state[slot] = _FREE if bad is None else _DONE
+        self._changed.notify_all()
 
     def work(self, slot: int, generation: int) -> None:
         """Decodes a slot that was queued, unless that was done otherwise meanwhile; for a worker."""
@@ -207,28 +226,51 @@ class Slots:
             if self._state[slot] != _QUEUED or self._generation[slot] != generation:
                 return
             self._state[slot] = _BUSY
-            self._working += 1
-        with suppress(Exception):  # whoever asks for the slot decodes it, and meets the error
-            self._decode(slot)
-        with self._changed:
-            self._working -= 1
-        self._settle(slot)
+            self._began[slot] = monotonic()
+        bad = None
+        try:
+            with suppress(Exception):  # whoever asks for the slot decodes it, and meets the error
+                bad = self._decode(slot)
+        finally:
+            with self._changed:
+                self._settle(slot, bad)
 
 
 class _Queue:
     """What the workers have to do: all that one without work holds, so that they end with their slots."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.entries: deque[tuple[int, int]] = deque()
-        """Slots and their generations."""
+        lock = threading.RLock()  # a finalizer may come at any time
+        self.work = threading.Condition(lock)
+        """That there is something to do."""
+        self.changed = threading.Condition(lock)
+        """The state of a slot."""
+        self.entries: OrderedDict[int, int] = OrderedDict()
+        """Slots and their generations, the next one first."""
+        self.at_work = 0
+        """Workers that have something to do."""
         self.stopped = False
+
+    def take(self) -> tuple[int, int] | None:
+        """What a worker is to do next; None: to end."""
+        with self.work:
+            self.work.wait_for(lambda: self.stopped or self.entries)
+            if self.stopped:
+                return None
+            self.at_work += 1
+            return self.entries.popitem(last=False)
+
+    def done(self) -> None:
+        """A worker has done what it took."""
+        with self.work:
+            self.at_work -= 1
 
     def stop(self) -> None:
         """Ends all workers."""
-        with self.changed:
+        with self.work:
             self.stopped = True
             self.entries.clear()
+            self.work.notify_all()
             self.changed.notify_all()
 
 
@@ -236,16 +278,12 @@ def _worker(queue: _Queue, slots: weakref.ref[Slots]) -> threading.Thread:
     """Starts a worker."""
 
     def run() -> None:
-        while True:
-            with queue.changed:
-                queue.changed.wait_for(lambda: queue.stopped or queue.entries)
-                if queue.stopped:
-                    return
-                entry = queue.entries.popleft()
+        while (entry := queue.take()) is not None:
             owner = slots()
             if owner is not None:
                 owner.work(*entry)
             del owner
+            queue.done()
 
     thread = threading.Thread(target=run, name="isofs-decode", daemon=True)
     thread.start()

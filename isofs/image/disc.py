@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from ..errors import ImageError, NotReady
 from . import codecs
@@ -11,9 +10,6 @@ from .blockmap import BlockMap
 from .cache import BlockCache, RunCache, RunStream
 from .codecs import Block
 from .source import Extents, Source, Stream, may_wait
-
-_MILLISECONDS: Final = 4
-"""What a thread that must not wait decodes at once, at most."""
 
 
 class Disc:
@@ -32,7 +28,7 @@ class Disc:
         self._owner = cache.new_owner()
         for kind in blocks.kinds:
             codecs.require(kind)
-        self._at_once = 1000 * _MILLISECONDS * min((codecs.SPEED[kind] for kind in blocks.kinds), default=2000)
+        self._at_once = codecs.AT_ONCE * codecs.speed(blocks.kinds)
 
     def pread(self, n: int, offset: int) -> bytes:
         """At most `n` bytes from `offset`; fewer only at the end of the disc. See `Source.pread`."""

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from mmap import mmap
 from pathlib import Path
@@ -530,6 +532,242 @@ def test_who_waits_for_a_run_that_is_dropped_is_woken(room: Callable[..., Room])
             of.slots.drop(slot)
         waiter.join(LIMIT)
         assert not waiter.is_alive()
+
+
+# --- the workers in Python: any source, and storage that does not answer ----------------------------------------------
+
+
+class Gated(Memory):
+    """A source that some reads of other threads than this one get stuck in."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.open = threading.Event()
+        self.open.set()
+        self.stuck = 0
+        self._owner = threading.get_ident()
+        self._lock = threading.Lock()
+
+    def more_than(self, stuck: int) -> bool:
+        return self.stuck > stuck
+
+    def pread(self, n: int, offset: int) -> bytes:
+        if threading.get_ident() != self._owner and not self.open.is_set():
+            with self._lock:
+                self.stuck += 1
+            self.open.wait(LIMIT)
+        return super().pread(n, offset)
+
+
+class Behind:
+    """Slots in Python over a `Gated` source, each loaded with the same blocks."""
+
+    def __init__(self, threads: int, slots: int = SLOTS) -> None:
+        blocks, self.plain = run([DEFLATE] * ROWS)
+        data, self.rows = written(blocks)
+        self.source = Gated(data)
+        self.arena = mmap(-1, (slots + 1) * SLOT)
+        self.slots = decode.Slots(self.source, self.arena, slots, SLOT, SLOT, ROWS, ROWS, threads)
+        self.numbers = [self.load(slot) for slot in range(slots)]
+
+    def load(self, slot: int) -> int:
+        return self.slots.load(slot, self.rows, BLOCK, len(self.plain))
+
+    def stick(self, *slots: int) -> None:
+        """Each of these slots is in the hands of a worker who is stuck."""
+        self.source.open.clear()
+        for slot in slots:
+            stuck = self.source.stuck
+            assert self.slots.queue(slot, False)
+            until(partial(self.source.more_than, stuck))
+
+    def right(self, slot: int) -> bool:
+        return not self.slots.bad(slot, 0, ROWS) and self.arena[slot * SLOT : (slot + 1) * SLOT] == self.plain
+
+
+@pytest.fixture
+def behind() -> Iterator[Callable[..., Behind]]:
+    made: list[Behind] = []
+
+    def make(threads: int, slots: int = SLOTS) -> Behind:
+        made.append(Behind(threads, slots))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.source.open.set()
+        assert one.slots.stop()
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """How long it takes."""
+    start = time.monotonic()
+    function()
+    return time.monotonic() - start
+
+
+def test_slot_in_the_hands_of_a_worker_is_neither_loaded_nor_dropped(behind: Callable[..., Behind]) -> None:
+    of = behind(1)
+    of.stick(0)
+    assert not of.slots.drop(0)
+    with pytest.raises(ValueError, match="in use"):
+        of.load(0)
+    of.source.open.set()
+    assert of.slots.help(0, True) in (READY, WAITED)
+    assert of.right(0)
+
+
+def test_worker_that_is_stuck_is_waited_for_once_and_briefly(behind: Callable[..., Behind]) -> None:
+    of = behind(1)
+    of.stick(0)
+    took = seconds(lambda: [of.slots.help(0, False) for _ in range(500)])
+    assert [of.slots.help(0, False) for _ in range(3)] == [COLD] * 3
+    assert took < 1  # 500 times the patience would be two
+
+
+def test_who_asks_for_what_a_stuck_worker_has_not_come_to_decodes_it(behind: Callable[..., Behind]) -> None:
+    of = behind(1)
+    of.stick(0)
+    assert of.slots.queue(1, False)
+    assert of.slots.help(1, False) == HELPED
+    assert of.right(1)
+    of.source.open.set()
+    of.slots.wait(0, of.numbers[0])
+    assert of.right(0)
+    assert of.right(1)
+
+
+def test_nothing_is_left_to_workers_as_the_next_thing_while_all_are_stuck(behind: Callable[..., Behind]) -> None:
+    of = behind(2)
+    of.stick(0)
+    assert of.slots.queue(1, True)  # there is another one
+    of.slots.drop(1)
+    of.stick(2)
+    assert not of.slots.queue(1, True)
+    assert of.slots.queue(1, False)
+    assert of.slots.queue(0, True)  # one is at it
+
+
+def test_run_that_no_worker_comes_to_is_not_waited_for_for_ever(behind: Callable[..., Behind]) -> None:
+    of = behind(1)
+    of.stick(0)
+    assert of.slots.queue(1, False)
+    of.slots.wait(1, of.numbers[1])
+    assert of.slots.help(1, False) == HELPED
+
+
+def test_end_waits_for_a_stuck_worker_but_not_long(behind: Callable[..., Behind]) -> None:
+    of = behind(2)
+    of.stick(0)
+    of.slots.queue(1, False)
+    assert seconds(lambda: of.slots.stop()) < 5
+    assert not of.slots.stop()
+    of.slots.wait(0, of.numbers[0])
+    assert not of.slots.queue(2, False)
+    assert of.slots.help(2, False) == HELPED
+    of.source.open.set()
+    until(of.slots.stop)
+
+
+def test_what_was_queued_in_vain_does_not_pile_up(behind: Callable[..., Behind]) -> None:
+    of = behind(1)
+    of.stick(0)
+    for number in range(300):
+        slot = 1 + number % 2
+        of.slots.drop(slot)
+        of.load(slot)
+        of.slots.queue(slot, number % 3 == 0)
+    assert len(of.slots._queue.entries) <= 2
+    of.source.open.set()
+    for slot in range(SLOTS):
+        of.slots.help(slot, True)
+        assert of.right(slot)
+
+
+def test_what_a_worker_meets_is_raised_to_who_asks(
+    behind: Callable[..., Behind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = behind(2)
+
+    def broken(n: int, offset: int) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of.source, "pread", broken)
+        of.slots.queue(0, False)
+        of.slots.wait(0, of.numbers[0])
+        with pytest.raises(MemoryError):
+            of.slots.help(0, True)
+    assert of.slots.queue(0, True)
+    assert of.slots.help(0, True) != COLD
+    assert of.right(0)
+
+
+@pytest.mark.parametrize("there", [0, 1])
+def test_threads_that_cannot_be_had_are_done_without(
+    behind: Callable[..., Behind], monkeypatch: pytest.MonkeyPatch, there: int
+) -> None:
+    of = behind(3)
+    left = [True] * there
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    for slot in range(SLOTS):
+        assert of.slots.queue(slot, False) == bool(there)
+    for slot in range(SLOTS):
+        assert of.slots.help(slot, True) != COLD
+        assert of.right(slot)
+
+
+def test_without_patience_nothing_is_begun(behind: Callable[..., Behind]) -> None:
+    of = behind(0)
+    assert of.slots.help(0, False, 0) == COLD
+    assert of.slots.help(0, False, -1) == COLD
+    assert of.slots.help(0, True, 0) == HELPED
+    assert of.slots.help(0, False, 0) == READY
+
+
+def test_slot_belongs_to_one_thread_at_a_time() -> None:
+    """A worker that has said that it is done has nothing more to say about the slot, which may be in use again."""
+    inside = [0] * 3
+    clashes = []
+
+    class Watched(decode.Slots):
+        def _decode(self, slot: int) -> frozenset[int] | None:
+            inside[slot] += 1
+            try:
+                clashes.extend([slot] * (inside[slot] > 1))
+                return super()._decode(slot)
+            finally:
+                inside[slot] -= 1
+
+    data, rows = written([(DEFLATE, raw_deflate(block(number))) for number in range(8)])
+    slots = Watched(Memory(data), mmap(-1, 3 * BLOCK), 2, BLOCK, BLOCK, 1, 1, 3)
+    chance = random.Random(11)
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            for slot in (0, 1):
+                if slots.drop(slot):
+                    number = chance.randrange(8)
+                    slots.load(slot, part(rows, number, 1), BLOCK, BLOCK)
+                    slots.queue(slot, bool(number % 2))
+            for _ in range(1000):  # until one is done, to take it at once
+                with suppress(ValueError):
+                    slots.bad(chance.randrange(2), 0, 1)
+                    break
+    finally:
+        sys.setswitchinterval(often)
+        assert slots.stop()
+    assert clashes == []
 
 
 # --- the same as the codecs -----------------------------------------------------------------------------------------

@@ -1,27 +1,35 @@
 from __future__ import annotations
 
+import binascii
+import lzma
 import random
 import threading
 import time
+import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
+from itertools import cycle
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from writers import containers
 from writers.containers import entry, overwritten
 from writers.slow import stalling
+from writers.sources import Memory
 from writers.threads import forget, impatient, in_thread, native_threads, until
 from writers.tools import require
 
 from isofs.errors import ImageError, NotReady
-from isofs.image import cache, cso, dax, decode, jiso, zso
+from isofs.image import cache, codecs, cso, dax, decode, jiso, zso
+from isofs.image.blockmap import CD_DEFLATE, CRC_16, CRC_32, DEFLATE, LZMA, PATTERN, PLAIN, ZERO, ZLIB, BlockMap, Rows
 from isofs.image.cache import BlockCache, RunCache, RunStream
 from isofs.image.disc import Disc
-from isofs.image.source import Extent, Extents, FileSource, Stream, may_wait, open_stream
+from isofs.image.source import Extent, Extents, FileSource, Joined, Source, Stream, may_wait, open_stream
 
 KIB: Final = 1024
 RUN: Final = 128 * KIB
@@ -97,9 +105,8 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of what only the compiled decoder does: decoding ahead."""
-    monkeypatch.setattr(decode, "compiled", pytest.importorskip("isofs.image._decode"))
+def workers(slots: type[decode.Slots]) -> None:
+    """For tests of decoding ahead."""
 
 
 def answer(stream: Stream, n: int, offset: int) -> bytes:
@@ -234,6 +241,253 @@ def test_file_in_two_pieces_is_read_without_runs(opened: Callable[..., Opened]) 
     stream = open_stream(Extents(image.disc, [Extent(2048, 3000), Extent(10_000, 3000)]))
     assert not isinstance(stream, RunStream)
     assert stream.view(6000, 0) == DISC[2048:5048] + DISC[10_000:13_000]
+
+
+# --- maps like those of CHD images: large blocks, checks, every kind ------------------------------------------------
+
+PACE: Final = {"many": DEFLATE, "some": CD_DEFLATE, "one": LZMA}
+"""A kind that makes runs of so many blocks, by how quickly it decodes."""
+
+
+def lzma_stream(plain: bytes) -> bytes:
+    """As in CHD images."""
+    dictionary = 1 << (len(plain) - 1).bit_length()
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": 3, "lp": 0, "pb": 2}]
+    return lzma.compress(plain, lzma.FORMAT_RAW, filters=filters)
+
+
+STORE: Final[dict[int, containers.Codec]] = {
+    PLAIN: bytes,
+    DEFLATE: containers.raw_deflate,
+    ZLIB: containers.zlib_stream,
+    LZMA: lzma_stream,
+    ZERO: lambda _: b"",
+    PATTERN: lambda _: b"",
+}
+
+
+@lru_cache
+def checked_blocks(block_size: int) -> tuple[bytes, bytes, Rows]:
+    """A disc with an odd end, its blocks as a file, and their rows, all with a check but a few."""
+    chance = random.Random(block_size)
+    size = 60 * block_size + 1234
+    text = array("I", range(size // 4 + 1)).tobytes()
+    disc = bytearray()
+    stored = bytearray(b"header")
+    rows = Rows(array("Q"), array("Q"), bytearray(), array("Q"))
+    for at in range(0, size, block_size):
+        plain = text[at : at + block_size].ljust(block_size, b"\0")
+        kind = chance.choice((PLAIN, DEFLATE, DEFLATE, ZLIB, LZMA, ZERO, PATTERN))
+        if kind in (ZERO, PATTERN):
+            plain = (at.to_bytes(8, "big") if kind == PATTERN else bytes(8)) * (block_size // 8)
+        disc += plain
+        data = STORE[kind](plain)
+        rows.positions.append(at if kind == PATTERN else len(stored))
+        rows.stored.append(len(data))
+        rows.kinds.append(kind)
+        assert rows.checks is not None
+        sums = (0, CRC_16 | binascii.crc_hqx(plain, 0xFFFF), CRC_32 | zlib.crc32(plain))
+        rows.checks.append(chance.choice(sums) if chance.random() < 0.2 else sums[1])
+        stored += data + bytes(chance.choice((0, 0, 0, 5)))
+    return bytes(disc[:size]), bytes(stored), rows
+
+
+class Checked:
+    """A disc of such blocks, with runs of some length. `damage`: blocks whose stored bytes are wrong."""
+
+    def __init__(
+        self, path: Path, block_size: int, pace: str, *, slots: int, threads: int, damage: Sequence[int] = ()
+    ) -> None:
+        self.plain, stored, rows = checked_blocks(block_size)
+        for number in damage:
+            assert rows.kinds[number] == PLAIN
+            stored = overwritten(stored, rows.positions[number] + 700, b"?!")
+        path.write_bytes(stored)
+        self.file = FileSource(str(path))
+
+        def load(first: int, n: int) -> Rows:
+            columns = (column[first : first + n] for column in rows if column is not None)
+            return Rows(*columns)  # type: ignore[arg-type]
+
+        kinds = frozenset((DEFLATE, ZLIB, PATTERN, PACE[pace]))
+        blocks = BlockMap(
+            format="test", block_size=block_size, disc_size=len(self.plain), kinds=kinds, load=load, checked=True
+        )
+        codecs.require(LZMA)
+        self.runs = RunCache(self.file, blocks, limit=0, threads=threads)
+        limit = slots * self.runs.run + 2 * slots * block_size
+        self.runs = RunCache(self.file, blocks, limit=limit, threads=threads)
+        assert not self.runs.compiled
+        self.disc = Disc(self.file, blocks, BlockCache(6 * block_size), self.runs)
+
+    def close(self) -> None:
+        self.runs.close()
+        self.file.close()
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Iterator[Callable[..., Checked]]:
+    made: list[Checked] = []
+
+    def make(block_size: int, pace: str, *, slots: int = 8, threads: int = 2, damage: Sequence[int] = ()) -> Checked:
+        made.append(Checked(tmp_path / "image", block_size, pace, slots=slots, threads=threads, damage=damage))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+Reader = tuple[int, int, int]
+"""Position and length of a file, and a seed for how it is read."""
+
+
+def read_by_turns(image: Checked, readers: Sequence[Reader], turns: int, seed: int) -> None:
+    """Some files, most of them from begin to end, a few requests each before the next one's turn."""
+    chance = random.Random(seed)
+    streams = [open_stream(Extents(image.disc, [Extent(position, length)])) for position, length, _ in readers]
+    places = [0] * len(readers)
+    for _ in range(turns):
+        i = chance.randrange(len(readers))
+        position, length, pattern = readers[i]
+        for _ in range(chance.randrange(1, 4)):
+            n = chance.choice((1, 4096, 16384, 65_536, 131_072)) if pattern % 2 else 50_000
+            if places[i] >= length or (pattern % 3 == 0 and chance.random() < 0.3):
+                places[i] = chance.randrange(length)
+            wanted = image.plain[position + places[i] : position + min(places[i] + n, length)]
+            assert answer(streams[i], n, places[i]) == wanted, f"{n} bytes at {places[i]} of {readers[i]}"
+            places[i] += n
+        if chance.random() < 0.02:
+            image.runs.shed()
+        if chance.random() < 0.05:
+            streams[i].close()
+            assert image.runs.readers >= 0
+    for stream in streams:
+        stream.close()
+    assert image.runs.readers == 0
+
+
+@pytest.mark.parametrize("pace", PACE)
+@pytest.mark.parametrize("block_size", [19584, 4096])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(data=st.data())
+def test_streams_of_checked_blocks_give_their_own_bytes(
+    tmp_path: Path, block_size: int, pace: str, data: st.DataObject
+) -> None:
+    size = 60 * block_size + 1234
+    positions = st.integers(0, size - 1)
+    lengths = st.sampled_from((1, 2048, block_size, 3 * block_size + 1, 300_000, size))
+    files = st.builds(
+        lambda at, length, seed: (at, min(length, size - at), seed), positions, lengths, st.integers(0, 5)
+    )
+    readers = data.draw(st.lists(files, min_size=1, max_size=5))
+    slots, threads = data.draw(st.integers(2, 9)), data.draw(st.integers(0, 3))
+    image = Checked(tmp_path / "image", block_size, pace, slots=slots, threads=threads)
+    try:
+        seed = data.draw(st.integers(0, 1000))
+        read_by_turns(image, readers, 30, seed)
+        impatient(partial(read_by_turns, image, readers, 30, seed + 1))
+    finally:
+        image.close()
+
+
+@pytest.mark.parametrize("pace", PACE)
+@pytest.mark.parametrize("block_size", [19584, 4096])
+def test_large_blocks_are_decoded_once_by_who_reads_on(
+    checked: Callable[..., Checked], monkeypatch: pytest.MonkeyPatch, block_size: int, pace: str
+) -> None:
+    image = checked(block_size, pace, slots=60)
+    decoded: list[int] = []
+    decode_rows = codecs.decode_rows
+
+    def remember(source: Source, rows: Iterable[codecs.Row], size: int) -> list[codecs.Block]:
+        wanted = list(rows)
+        decoded.append(len(wanted))
+        return decode_rows(source, wanted, size)
+
+    monkeypatch.setattr(codecs, "decode_rows", remember)
+    position = 3 * block_size + 100
+    stream = open_stream(Extents(image.disc, [Extent(position, 40 * block_size)]))
+    for offset in range(0, stream.size, 16384):
+        assert answer(stream, 16384, offset) == image.plain[position + offset :][: min(16384, stream.size - offset)]
+    stream.close()
+    before = 2 * (16384 // block_size + 2)  # there was a streak
+    between = 0 if image.runs.aligned else stream.size // image.runs.run
+    assert sum(decoded) <= 41 + before + between
+    assert image.runs.aligned or image.runs.run >= 16 * block_size
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("pace", PACE)
+@pytest.mark.parametrize("block_size", [19584, 4096])
+def test_block_whose_check_fails_costs_its_own_bytes(
+    checked: Callable[..., Checked], block_size: int, pace: str, threads: int
+) -> None:
+    _, _, rows = checked_blocks(block_size)
+    bad = [number for number in range(10, 60) if rows.kinds[number] == PLAIN][1]
+    image = checked(block_size, pace, threads=threads, damage=[bad])
+    stream = open_stream(Extents(image.disc, [Extent(1000, len(image.plain) - 1000)]))
+    failed = []
+    n = 4096
+    for offset in range(0, stream.size, n):
+        try:
+            found = answer(stream, n, offset)
+        except ImageError as error:
+            failed.append((1000 + offset, f"block {bad} " in str(error) and "checksum" in str(error)))
+        else:
+            assert found == image.plain[1000 + offset :][: min(n, stream.size - offset)]
+    start = bad * block_size
+    touched = range(1000, len(image.plain), n)
+    assert failed == [(at, True) for at in touched if at < start + block_size and at + n > start]
+
+
+def test_request_takes_no_more_than_a_few_milliseconds_of_who_must_not_wait(
+    checked: Callable[..., Checked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes longer is left to others, and the request is repeated or made by another thread."""
+    image = checked(19584, "one", threads=0)
+    helped: list[int] = []
+    decode_slot = decode.Slots._decode
+
+    def slow(slots: decode.Slots, slot: int) -> frozenset[int] | None:
+        helped.append(slot)
+        time.sleep(0.003)
+        return decode_slot(slots, slot)
+
+    monkeypatch.setattr(decode.Slots, "_decode", slow)
+    stream = open_stream(Extents(image.disc, [Extent(0, len(image.plain))]))
+
+    def read() -> None:
+        for offset in range(0, 5 * 19584, 19584):  # one block each
+            assert stream.view(19584, offset) == image.plain[offset : offset + 19584]
+        assert len(helped) == 5
+        for offset in (5 * 19584, 0):  # in the streak, and elsewhere
+            with pytest.raises(NotReady):
+                stream.view(10 * 19584, offset)
+        assert len(helped) == 5
+        stream.close()
+        image.runs._workers = True
+        helped.clear()
+        other = open_stream(Extents(image.disc, [Extent(20 * 19584, 30 * 19584)]))
+        for offset in (0, 1, 2, 3):
+            other.view(1, offset)
+        with pytest.raises(NotReady):
+            other.view(4 * 19584, 4)
+        assert len(helped) <= 4
+
+    impatient(read)
+
+
+def test_compiled_decoder_serves_only_one_file_without_checks(tmp_path: Path) -> None:
+    compiled = pytest.importorskip("isofs.image._decode")
+    (tmp_path / "image").write_bytes(image_of("CSO 1", 2048))
+    with FileSource(str(tmp_path / "image")) as file:
+        blocks = cso.open_map(file)
+        assert decode.slots_for(file, blocks) is compiled.Slots
+        assert decode.slots_for(Joined([file, file]), blocks) is decode.Slots
+        assert decode.slots_for(Memory(b""), blocks) is decode.Slots
+        blocks.checked = True
+        assert decode.slots_for(file, blocks) is decode.Slots
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------
@@ -437,7 +691,7 @@ def test_runs_ahead_are_given_up_with_their_streak(opened: Callable[..., Opened]
         answer(stream, 4 * KIB, len(DISC) - 4 * KIB)
     assert not stream.busy
     assert image.runs.readers == 0
-    assert unread - 2 <= counts.wasted <= unread  # each worker may be at one
+    assert 0 < counts.wasted <= unread  # each worker may be at one, and then at another one
     stream.close()
     assert image.runs.readers == 0
 
@@ -552,24 +806,30 @@ def test_cold_bytes_that_no_worker_brings_are_asked_for_elsewhere(
     impatient(read)
 
 
+def threads_at_rest() -> int:
+    """How many threads there are once those that were joined have gone."""
+    time.sleep(0.02)
+    return native_threads()
+
+
 # --- the end --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("workers")
 def test_close_ends_the_workers_whatever_is_queued(opened: Callable[..., Opened]) -> None:
-    before = native_threads()
+    before = threads_at_rest()
     image = opened(threads=3, slots=20)
     read_on(image.stream(), 16 * KIB, end=3 * 16 * KIB)
     assert native_threads() == before + 3
     assert image.runs.counts.ahead > 0
     image.runs.close()
-    assert native_threads() == before
+    assert threads_at_rest() == before
     image.runs.close()
 
 
 @pytest.mark.usefixtures("workers")
 def test_workers_start_with_the_first_run_ahead(opened: Callable[..., Opened]) -> None:
-    before = native_threads()
+    before = threads_at_rest()
     image = opened(threads=2)
     read_on(image.stream(), 16 * KIB, end=32 * KIB)
     assert native_threads() == before
@@ -595,7 +855,7 @@ def test_who_waits_when_the_mount_ends_is_let_go(opened: Callable[..., Opened]) 
 def test_workers_that_are_stuck_in_storage_hold_up_nobody_and_no_end(tmp_path: Path) -> None:
     require("/dev/fuse")
     (tmp_path / "backing").write_bytes(image_of("CSO 1", 16384))
-    before = native_threads()
+    before = threads_at_rest()
     with stalling(tmp_path / "backing", tmp_path) as storage:
         image = Opened(storage.image, "CSO 1", 8, 2)
         stream = image.stream()
@@ -614,7 +874,8 @@ def test_workers_that_are_stuck_in_storage_hold_up_nobody_and_no_end(tmp_path: P
                 if bring is not None:
                     waiting.append(threading.Thread(target=bring, daemon=True))
                     waiting[0].start()
-                until(lambda: ask(3 * RUN).bring is None)
+                others = cycle(range(3 * RUN, 8 * RUN, RUN))  # a worker may have got stuck at some of these
+                until(lambda: ask(next(others)).bring is None)
 
             waiting: list[threading.Thread] = []
             impatient(read)

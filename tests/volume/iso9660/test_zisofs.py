@@ -246,7 +246,7 @@ def test_a_file_in_sections_is_read() -> None:
 
 
 def test_who_must_not_wait_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isofs.image.disc._MILLISECONDS", 0)  # any decoding takes longer
+    monkeypatch.setattr("isofs.image.codecs.AT_ONCE", 0)  # any decoding takes longer
     source = data_of(disc_of(zisofs(DATA), zf(len(DATA))))
     told: list[object] = []
 
