@@ -12,7 +12,7 @@ the last word about it.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EINTR, errno
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 
@@ -761,6 +761,52 @@ def indexed_rows(entries, int shift, uint64_t before, uint64_t least, uint64_t m
         return columns
     finally:
         PyBuffer_Release(&view)
+
+
+# --- the checksum of CHD ---------------------------------------------------------------------------------------------------
+
+cdef uint16_t[8][256] _crc_16
+
+
+cdef void _make_crc_16() noexcept:
+    """Tables for eight bytes at a time: `_crc_16[k][b]` is what byte b does k bytes further on."""
+    cdef int i, k
+    cdef uint16_t crc
+    for i in range(256):
+        crc = <uint16_t>(i << 8)
+        for k in range(8):
+            crc = <uint16_t>(crc << 1 ^ (0x1021 if crc & 0x8000 else 0))
+        _crc_16[0][i] = crc
+    for i in range(256):
+        for k in range(1, 8):
+            crc = _crc_16[k - 1][i]
+            _crc_16[k][i] = <uint16_t>(crc << 8 ^ _crc_16[0][crc >> 8])
+
+
+_make_crc_16()
+
+
+def crc_16(data):
+    """CRC-16 of CCITT from 0xFFFF, as `binascii.crc_hqx` has it."""
+    cdef Py_buffer view
+    cdef const uint8_t *at
+    cdef size_t n
+    cdef uint16_t crc = 0xFFFF
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    with nogil:
+        at = <const uint8_t *>view.buf
+        n = view.len
+        while n >= 8:
+            crc = (_crc_16[7][at[0] ^ crc >> 8] ^ _crc_16[6][at[1] ^ crc & 0xFF] ^ _crc_16[5][at[2]]
+                   ^ _crc_16[4][at[3]] ^ _crc_16[3][at[4]] ^ _crc_16[2][at[5]] ^ _crc_16[1][at[6]] ^ _crc_16[0][at[7]])
+            at += 8
+            n -= 8
+        while n:
+            crc = <uint16_t>(crc << 8 ^ _crc_16[0][crc >> 8 ^ at[0]])
+            at += 1
+            n -= 1
+    PyBuffer_Release(&view)
+    return crc
 
 
 # --- what else only C does without a price ------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from .blockmap import (
     CD_FLAC,
     CD_LZMA,
     CD_ZSTD,
-    CRC_16,
+    CRC_32,
     DEFLATE,
     FLAC,
     GZIP,
@@ -45,6 +45,7 @@ from .blockmap import (
     ZSTD_FRAME,
     Rows,
 )
+from .compiled import compiled
 from .source import Source
 
 Block = bytes | ImageError
@@ -194,9 +195,17 @@ def _decode_block(row: Row, stored: memoryview, block_size: int) -> Block:
             data = decode(kind, stored, want, block_size)
     except ImageError as error:
         return _kept(error)
-    if check and check & 0xFFFF_FFFF != (binascii.crc_hqx(data, 0xFFFF) if check < CRC_16 * 2 else zlib.crc32(data)):
+    if check and check & 0xFFFF_FFFF != (_crc_16(data) if check < CRC_32 else zlib.crc32(data)):
         return ImageError("its checksum does not fit: damaged")
     return data if wanted == want else data[:wanted]
+
+
+def crc_16(data: bytes) -> int:
+    """CRC-16 of CCITT from 0xFFFF. This is the one in Python."""
+    return binascii.crc_hqx(data, 0xFFFF)
+
+
+_crc_16 = crc_16 if compiled is None else compiled.crc_16
 
 
 def _kept(error: ImageError) -> ImageError:

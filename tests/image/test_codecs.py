@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import binascii
 import bz2
 import gzip
 import importlib
@@ -20,6 +21,7 @@ from writers.containers import deflate_with_adler, lz4_block, lz4_with_size, lzo
 from isofs.errors import ImageError, UnsupportedError
 from isofs.image import codecs
 from isofs.image.blockmap import BZIP2, DEFLATE, GZIP, KIND_NAMES, LZ4, LZO1X, XZ, ZLIB, ZSTD, ZSTD_FRAME
+from isofs.image.compiled import compiled
 
 Encoder = Callable[[bytes], bytes]
 
@@ -184,6 +186,14 @@ def test_missing_zstd_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "backports.zstd", None)
     with pytest.raises(UnsupportedError, match="zstd blocks need the Python package backports"):
         codecs.require(ZSTD)
+
+
+@SOME_EXAMPLES
+@given(data=st.binary(max_size=100))
+def test_crc_16_is_the_same_in_c(data: bytes) -> None:
+    if compiled is not None:
+        assert compiled.crc_16(data) == codecs.crc_16(data) == binascii.crc_hqx(data, 0xFFFF)
+    assert codecs.crc_16(b"123456789") == 0x29B1
 
 
 @pytest.mark.parametrize("kind", [kind for kind in (GZIP, ZSTD_FRAME) if kind == GZIP or library])
