@@ -35,6 +35,10 @@ MEMBERS: Final = 1 << 22
 MEMBER_SIZE: Final = 64 * MIB
 """Decoded bytes of a zstd frame, all of which are decoded for one sector: pzstd -19 makes frames of 32 MiB."""
 
+LONE_MEMBER: Final = 8 * MIB
+"""Decoded bytes of the only block of an xz file or the only frame of a zstd file: pzstd, which rewrites files in
+frames, makes one frame of as many. What is larger is better rewritten."""
+
 XZ_BLOCK: Final = 256 * MIB
 """Decoded bytes of an xz block: xz -9 -T makes blocks of 192 MiB, which take seconds."""
 

@@ -33,7 +33,8 @@ def build_parser(wanted: str = "") -> Parser:
     """The parser of the whole command line; if it is known which command is wanted, only that one is imported."""
     parser = Parser(
         prog="isofs",
-        description="Mount ISO 9660 and compressed ISO images (CSO, ZSO, DAX, JISO) read-only, or look inside them.",
+        description="Mount disc images read-only, or look inside them: ISO, compressed ones (CSO, CHD, gzip, ...), "
+        "raw CD images and their sheets (BIN/CUE, CCD, MDS, NRG, ...).",
         epilog="`isofs COMMAND --help` tells more about a command.",
     )
     parser.add_argument("--version", action="store_true", help="show the version and exit")

@@ -13,7 +13,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from ..errors import EXIT_OK, NotADisc, SystemRefused, UsageError
+from ..errors import EXIT_OK, IsofsError, NotADisc, SystemRefused, UsageError
 from .cat import PIECE
 from .opening import add_image, opened_image
 from .parser import Parser
@@ -42,11 +42,16 @@ def run(args: Namespace) -> int:
 
     Raises `UsageError` for an output that cannot be, `SystemRefused` where there is no space, `ImageError` for damage.
     """
+    from ..volume import open_volume
     from .output import warn
 
-    with opened_image(args) as (image, _):
+    with opened_image(args) as (image, options):
         if image.tracks and image.track is None:
             raise NotADisc("a disc of audio tracks only", "-o audio shows them as files")
+        try:
+            open_volume(image, options.view._replace(audio=False))  # adds warnings
+        except IsofsError as error:
+            image.warnings.append(f"its volume cannot be opened: {error}")
         for words in image.warnings:
             warn(image.path, words)
         if args.out == "-":

@@ -97,6 +97,7 @@ class _Extraction:
 
         self._failed += 1
         reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+        reason = reason.removeprefix(f"{os.fsdecode(os.path.basename(path))}: ")  # errors of data name the file as well
         complain(ImageError(f"{os.fsdecode(path)}: {reason}"), self._image)
 
     def _make(self, path: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:

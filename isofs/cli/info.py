@@ -72,7 +72,7 @@ def _container(image: Image, blocks: BlockMap) -> dict[str, Any]:
     size = sum(file.size for file in own)
     return {
         "decoded_size": blocks.disc_size,
-        "compression_block_size": blocks.block_size,
+        "compression_block_size": None if blocks.read else blocks.block_size,
         "codecs": sorted(KIND_NAMES[kind] for kind in blocks.kinds),
         "ratio": round(size / blocks.disc_size, 3) if blocks.disc_size else 1.0,
         "parent": blocks.parent.hex() or None,
@@ -92,6 +92,7 @@ def _track(image: Image, track: Track) -> dict[str, Any]:
         "start": track.start,
         "sectors": track.count,
         "sector_size": track.stride,
+        "stored": track.source is not None,
         "mounted": track is image.track,
         "title": track.title,
     }
@@ -119,11 +120,13 @@ def _iso_time(nanoseconds: object) -> str | None:
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [("image", facts["image"]), ("format", facts["format"]), ("file size", _size(facts["file_size"]))]
     lines += [("and file", path) for path in facts["files"][1:]]
-    if facts["compression_block_size"]:
+    if "decoded_size" in facts:
+        block_size = facts["compression_block_size"]
+        decoded = "disc" if facts["decoded_size"] == facts["disc_size"] else "decoded"  # a CD's sectors hold more
         lines += [
-            ("disc size", _size(facts["decoded_size"])),
-            ("ratio", f"{facts['ratio']:.1%} of the disc"),
-            ("blocks", f"{facts['compression_block_size']} bytes, {' and '.join(facts['codecs']) or 'plain'}"),
+            (f"{decoded} size", _size(facts["decoded_size"])),
+            ("ratio", f"{facts['ratio']:.1%} of {'the disc' if decoded == 'disc' else 'that'}"),
+            ("blocks", f"{block_size} bytes, {' and '.join(facts['codecs']) or 'plain'}" if block_size else ""),
             ("parent", f"SHA-1 {facts['parent']}" if facts["parent"] else ""),
             *facts["checksums"].items(),
             *((name, _words(value)) for name, value in facts["container"].items()),
@@ -154,9 +157,11 @@ def _words(value: object) -> str:
 
 def _track_line(track: dict[str, Any]) -> str:
     """Its mode, and where it lies on the disc: sectors, and minutes, seconds and frames."""
+    where = f"{track['sectors']} sectors of {track['sector_size']} bytes from {track['start']} on"
     words = [
-        f"{track['mode']}, {track['sectors']} sectors of {track['sector_size']} bytes from {track['start']} on",
-        _time(track["sectors"]),
+        track["mode"],
+        where if track["stored"] else f"from {track['start']} on, in a sound file, which is not read",
+        _time(track["sectors"]) if track["stored"] else "",
         f"session {track['session']}",
         "mounted" if track["mounted"] else "",
         repr(track["title"]) if track["title"] else "",

@@ -4,10 +4,10 @@ What an image can be checked by depends on what it is:
 
 | image | what is checked |
 | --- | --- |
-| any | each byte can be read; the volume is whole |
+| any | each byte can be read; the volume is whole; if the disc is too short, whether files reach beyond its end |
 | compressed | each block decodes to its size, and has its own checksum where there are such |
 | with checksums of the whole | they, once all blocks are there |
-| of sectors with EDC | the EDC of each sector of the data tracks |
+| of sectors with EDC | the EDC of each sector of the data tracks; those of the volume are data sectors |
 
 Everything is read once, from begin to end, a few megabytes at a time; blocks are decoded by some threads, and what is
 decoded is summed up in order meanwhile.
@@ -16,16 +16,18 @@ decoded is summed up in order meanwhile.
 from __future__ import annotations
 
 import os
+import stat
 from argparse import Namespace
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from .. import limits
-from ..errors import EXIT_OK, ImageError, NotADisc, UnsupportedError
+from ..errors import EXIT_OK, ImageError, IsofsError, NotADisc, UnsupportedError
 from .cat import PIECE
 from .opening import add_image, opened_image
 from .output import shown
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ..image.sectors import Track
     from ..image.source import Source
     from ..mount.options import Options
+    from ..volume.tree import Volume
 
 HELP = "check that an image is sound, by all that it knows about itself"
 
@@ -48,6 +51,8 @@ _WORKERS: Final = 4
 """Threads that decode at most; each holds a piece."""
 _SUBHEADER: Final = 8
 """Bytes in front of the data of mode 2 sectors that are stored without sync and header."""
+_RUN: Final = 3
+"""Damages in a row of the same kind that are told in one line."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -100,6 +105,8 @@ class Report:
     """Of all damages."""
     sums: list[Sum] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    not_read: list[int] = field(default_factory=list)
+    """Tracks that are in sound files."""
 
     def add(self, damage: Damage) -> None:
         """Notes a damage."""
@@ -118,6 +125,7 @@ class Report:
 def configure(parser: Parser) -> None:
     """Adds the command's arguments."""
     add_image(parser)
+    parser.epilog = "Exit code: 0 sound, 1 sound with warnings, 2 damaged; 32 not opened at all."
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object")
 
 
@@ -138,42 +146,90 @@ def run(args: Namespace) -> int:
 def verify(image: Image, options: Options) -> Report:
     """Checks an image. Raises `ImageError` only if its files are changed meanwhile."""
     report = Report()
+    volume = _volume(image, options)
     sources: list[Source] = [image.decoded]
     if image.sheet:
         sources = list({id(track.source): track.source for track in image.tracks if track.source}.values())
+    report.not_read = [track.number for track in image.tracks if track.source is None]
     with progress("", sum(source.size for source in sources)) as advance:
         for source in sources:
-            _check_source(image, source, getattr(source, "path", "") if len(sources) > 1 else "", report, advance)
+            file = os.path.basename(getattr(source, "path", "")) if len(sources) > 1 else ""
+            _check_source(image, source, _sectors(volume), file, report, advance)
     report.warnings += image.warnings
-    _check_volume(image, options, report)
+    _check_volume(image, volume, report)
     return report
 
 
-def _check_volume(image: Image, options: Options, report: Report) -> None:
-    """Whether the disc holds all of its volume, as far as the descriptors tell."""
+def _volume(image: Image, options: Options) -> Volume | IsofsError | None:
+    """The volume, or why it cannot be opened; None for a disc of audio only."""
     from ..volume import open_volume
 
     if image.tracks and image.track is None:
-        return  # audio only
-    known = len(image.warnings)
+        return None
     try:
-        volume = open_volume(image, options.view)
-    except (NotADisc, UnsupportedError) as error:
-        report.warnings.append(str(error))
-    except ImageError as error:
-        report.add(Damage("volume", None, None, str(error)))
-    else:
-        report.warnings += [*image.warnings[known:], *(finding.words for finding in volume.findings.found)]
+        return open_volume(image, options.view._replace(audio=False))
+    except IsofsError as error:
+        return error
 
 
-def _check_source(image: Image, source: Source, path: str, report: Report, advance: Callable[[int], object]) -> None:
-    """Reads a source once, from begin to end."""
-    file = os.path.basename(path)
+def _size(volume: Volume) -> int:
+    """Bytes of a volume by its own words."""
+    size = volume.describe()["volume_size"]
+    return size if isinstance(size, int) else 0
+
+
+def _sectors(volume: Volume | IsofsError | None) -> int:
+    """Sectors of a volume."""
+    from ..image.sectors import SECTOR
+
+    return 0 if volume is None or isinstance(volume, IsofsError) else -(-_size(volume) // SECTOR)
+
+
+def _check_volume(image: Image, volume: Volume | IsofsError | None, report: Report) -> None:
+    """Whether the disc holds all of its volume, as far as the descriptors tell."""
+    if isinstance(volume, NotADisc | UnsupportedError):
+        report.warnings.append(str(volume))
+    elif isinstance(volume, IsofsError):
+        report.add(Damage("volume", None, None, str(volume)))
+    elif volume is not None:
+        if _size(volume) > image.disc.size:
+            _check_files(volume, report)
+        report.warnings += [finding.words for finding in volume.findings.found]
+
+
+def _check_files(volume: Volume, report: Report) -> None:
+    """Whether all files have their data. Only their ends are read."""
+    from ..volume.tree import ROOT, walk
+
+    lost = []
+    for step in walk(volume, volume.attributes(ROOT)):
+        try:
+            if step.error is not None:
+                raise step.error
+            if step.attributes is not None and stat.S_ISREG(step.attributes.mode):
+                data = volume.data(step.attributes.inode)
+                data.pread(1, 0)
+                data.pread(1, max(data.size - 1, 0))
+        except IsofsError:
+            lost.append(step.path)
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        report.add(Damage("volume", None, None, f"the disc is too short for {os.fsdecode(lost[0])!r}{more}"))
+
+
+def _check_source(
+    image: Image, source: Source, volume: int, file: str, report: Report, advance: Callable[[int], object]
+) -> None:
+    """Reads a source once, from begin to end. `volume`: sectors of the volume."""
     note = partial(_note, image, report, file)
     blocks = image.blocks if source is image.decoded else None
     checksums = blocks.checksums if blocks else ()
     hashes = {checksum.algorithm: _Hash(checksum.algorithm) for checksum in checksums}
-    tracks = [_Tracked(track, report, note) for track in image.tracks if track.source is source and _has_edc(track)]
+    tracks = [
+        _Tracked(track, report, note, volume if track is image.track else 0)
+        for track in image.tracks
+        if track.source is source and _has_edc(track)
+    ]
     for track in image.tracks:
         missing = track.position + track.count * track.stride - source.size
         if track.source is source and missing > 0:
@@ -370,8 +426,10 @@ def _has_edc(track: Track) -> bool:
 class _Tracked:
     """The sectors of a data track, which come in pieces of any size, ascending, with what is damaged left out."""
 
-    def __init__(self, track: Track, report: Report, note: Note) -> None:
+    def __init__(self, track: Track, report: Report, note: Note, volume: int = 0) -> None:
+        """`volume`: the first sectors, as many as these, belong to a volume."""
         self._track = track
+        self._volume = volume
         self._report = report
         self._note = note
         self._next = track.position  # the byte behind the last piece
@@ -399,14 +457,14 @@ class _Tracked:
         self._rest = data[whole:]
         verdicts = ecc.verdicts(memoryview(data)[:whole], stride, header=self._track.header)
         unchecked, strange = verdicts.count(ecc.UNCHECKED), verdicts.count(ecc.STRANGE)
-        self._strange += strange
+        self._strange += verdicts.count(ecc.STRANGE, max(self._volume - first, 0))
         self._report.unchecked += unchecked + strange
         self._report.sectors += len(verdicts) - unchecked - strange
-        if ecc.WRONG in verdicts:
+        if ecc.WRONG in verdicts or strange:
             for number, verdict in enumerate(verdicts, first):
-                if verdict == ecc.WRONG:
-                    place = position + number * stride
-                    self._note(Damage("sector", self._track.start + number, place, "its EDC does not fit"))
+                if verdict == ecc.WRONG or (verdict == ecc.STRANGE and number < self._volume):
+                    reason = "its EDC does not fit" if verdict == ecc.WRONG else "no sync pattern, or an unknown mode"
+                    self._note(Damage("sector", self._track.start + number, position + number * stride, reason))
 
     def warning(self) -> str:
         """What is to be said about sectors that are none of data."""
@@ -422,8 +480,24 @@ def _verdict(report: Report) -> str:
     return {EXIT_OK: "sound", EXIT_WARNINGS: "sound, with warnings", EXIT_DAMAGED: "damaged"}[report.exit_code]
 
 
+def _told(damages: Iterable[Damage]) -> Iterator[str]:
+    """A line for each damage, or for some in a row that are of the same kind."""
+    for _, group in groupby(enumerate(damages), lambda pair: _kind(*pair)):
+        run = [damage for _, damage in group]
+        if len(run) < _RUN:
+            yield from map(str, run)
+            continue
+        words = f"{run[0].what}s {run[0].number} to {run[-1].number}"
+        yield str(run[0]._replace(what=words, number=None))
+
+
+def _kind(place: int, damage: Damage) -> tuple[object, ...]:
+    """The same for neighbours of which the same is to be said."""
+    return damage.file, damage.what, damage.reason, place if damage.number is None else damage.number - place
+
+
 def _lines(image: Image, report: Report) -> Iterator[str]:
-    yield from map(str, report.damages)
+    yield from _told(report.damages)
     if report.count > len(report.damages):
         yield f"{report.count - len(report.damages)} more damages"
     for name, expected, found in report.sums:
@@ -435,12 +509,25 @@ def _lines(image: Image, report: Report) -> Iterator[str]:
             yield f"{name}: wrong, {found}; recorded is {expected}"
     for words in report.warnings:
         yield f"warning: {words}"
+    if report.not_read:
+        yield f"not read, since they are sound files: tracks {', '.join(map(str, report.not_read))}"
     checked = [f"{report.bytes} bytes"]
     if report.blocks:
         checked.append(f"{report.blocks} blocks")
     if report.sectors:
         checked.append(f"the EDC of {report.sectors} sectors")
-    yield f"{_verdict(report)}: {image.format}; checked {', '.join(checked)}"
+    blind = "" if _has_checksums(image, report) else "; it holds no checksum"
+    yield f"{_verdict(report)}: {image.format}; checked {', '.join(checked)}{blind}"
+
+
+def _has_checksums(image: Image, report: Report) -> bool:
+    """Whether anything tells damage that can be decoded."""
+    from ..image.blockmap import DEFLATE, LZ4, LZO1X
+
+    blocks = image.blocks
+    if report.sums or report.sectors:
+        return True
+    return blocks is not None and bool(blocks.checked or blocks.read or blocks.kinds - {DEFLATE, LZ4, LZO1X})
 
 
 def _facts(image: Image, report: Report) -> dict[str, Any]:
@@ -454,6 +541,7 @@ def _facts(image: Image, report: Report) -> dict[str, Any]:
         "sectors_without_edc": report.unchecked,
         "damages": [damage._asdict() for damage in report.damages],
         "damage_count": report.count,
+        "tracks_not_read": report.not_read,
         "checksums": [{**found._asdict(), "ok": found.found == found.expected} for found in report.sums],
         "warnings": report.warnings,
     }

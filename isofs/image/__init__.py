@@ -20,6 +20,7 @@ from .beside import Beside
 from .blockmap import BlockMap
 from .cache import BlockCache, RunCache
 from .disc import Disc
+from .places import cut_out, placed, without_audio
 from .sectors import SECTOR, Sectors, Track, choose, counts_from_itself, find_layout, find_raw
 from .source import Extent, Extents, FileSource, Source
 from .wishes import NO_WISHES, Wishes
@@ -148,7 +149,7 @@ class Image:
         """The tracks that the container, a sheet or the content tells. Raises what `refusals` do for no disc."""
         decoded, blocks = self.decoded, self.blocks
         if blocks is not None and blocks.tracks:
-            return tuple(track._replace(source=decoded) for track in blocks.tracks)
+            return placed([track._replace(source=decoded) for track in blocks.tracks])
         if blocks is None:
             refusals.find_magic(source, refusals.MAGICS)
             from .sheets import find_sheet
@@ -173,7 +174,10 @@ class Image:
                 raise
             raise type(error)(f"{error.reason} (inside {blocks.format})", error.remedy) from None
         self.warnings += refusals.warnings(decoded)
-        return () if layout.stride == SECTOR and not layout.position else (layout.track(decoded),)
+        if layout.stride == SECTOR and not layout.position:
+            track = cut_out(decoded)
+            return () if track is None else (track,)
+        return placed([without_audio(layout.track(decoded))])
 
     def _disc(self, wishes: Wishes) -> tuple[Source, Track | None, int]:
         """The disc, the track of the volume and where on the disc that begins."""

@@ -9,7 +9,8 @@
 
 Numbers begin with 0 or 1. `x.1.iso` and `x.2.iso` may as well be two discs, so there it counts that the volume
 descriptor tells more sectors than there are, or the index of a CSO or ZSO more bytes. A part that begins like an image
-of its own is never joined. All parts but the last usually have the same size; that is not asked for.
+of its own is never joined. The last part is missed by the same words, and the second one only of `x.001` and
+`x.part1`: other names may be no parts at all. All parts but the last usually have the same size; that is not asked for.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ _PATTERNS: Final = (
     ),
 )
 """Names of parts, and whether the name alone tells that it is one."""
+_DIGITS: Final = 3
+"""Of numbers that are no version, date or the like."""
 
 
 class _Name(NamedTuple):
@@ -57,6 +60,11 @@ class _Name(NamedTuple):
     digits: str
     behind: str
     sure: bool
+
+    @property
+    def certain(self) -> bool:
+        """Whether nothing but a part has such a name; `x.iso.aa` is one as well as `x.gz`."""
+        return self.sure and (len(self.digits) == _DIGITS or self.before.lower().endswith(".part"))
 
     def other(self, number: int) -> str:
         """The name of the part of another number."""
@@ -96,6 +104,8 @@ def joined(file: FileSource, beside: Beside) -> Source:
     if not name.sure and not incomplete:
         return file
     if missing == name.number + 1 and not later:
+        if incomplete and name.certain:
+            raise _missing(name.other(missing), beside)
         return file
     parts: list[Source] = [file]
     for number in range(name.number + 1, missing):
@@ -108,8 +118,12 @@ def joined(file: FileSource, beside: Beside) -> Source:
     image = Joined(parts)
     wanted = _size_told(image)
     if later or (wanted is not None and wanted > image.size):
-        raise ImageError(f"a part of the image is missing: {name.other(missing)}", f"put it into {beside.directory}")
+        raise _missing(name.other(missing), beside)
     return image
+
+
+def _missing(name: str, beside: Beside) -> ImageError:
+    return ImageError(f"a part of the image is missing: {name}", f"put it into {beside.directory}")
 
 
 def _parsed(basename: str) -> _Name | None:

@@ -29,8 +29,13 @@ class Magic(NamedTuple):
 
 _ARCHIVE: Final = "unpack it first"
 _VIRTUAL_DISK: Final = "that is a hard disk; attach it with qemu-nbd or nbdkit"
+_STREAM: Final = ", so it cannot be read in place"
 _CONSOLE: Final = "such discs have no ISO 9660 file system; open it with Dolphin"
-_COMPRESSED: Final = "unpack it first, or compress the disc with maxcso, which keeps it readable in place"
+
+
+def _rewritten(unpack: str) -> str:
+    return f"rewrite it in blocks: {unpack} IMAGE | bgzip > NEW.iso.gz"
+
 
 MAGICS: Final[tuple[Magic, ...]] = (
     Magic(
@@ -39,10 +44,10 @@ MAGICS: Final[tuple[Magic, ...]] = (
         "a DAEMON Tools sheet (MDX or MDS version 2)",
         "convert it to an ISO with its own tool",
     ),
-    Magic(0, b"BZh", "bzip2-compressed", f"it cannot be read in place; {_COMPRESSED} (bunzip2)"),
-    Magic(0, b"\x04\x22\x4d\x18", "LZ4-compressed", f"it cannot be read in place; {_COMPRESSED} (unlz4)"),
-    Magic(0, b"\x02\x21\x4c\x18", "LZ4-compressed (legacy)", f"it cannot be read in place; {_COMPRESSED} (unlz4)"),
-    Magic(0, b"LZIP\1", "lzip-compressed", f"it cannot be read in place; {_COMPRESSED} (lzip -d)"),
+    Magic(0, b"BZh", f"bzip2-compressed{_STREAM}", _rewritten("bunzip2 -c")),
+    Magic(0, b"\x04\x22\x4d\x18", f"LZ4-compressed{_STREAM}", _rewritten("unlz4 -c")),
+    Magic(0, b"\x02\x21\x4c\x18", f"LZ4-compressed (legacy){_STREAM}", _rewritten("unlz4 -c")),
+    Magic(0, b"LZIP\1", f"lzip-compressed{_STREAM}", _rewritten("lzip -dc")),
     Magic(0, b"ECM\0", "an ECM file", "unpack it with unecm"),
     Magic(0, b"IsZ!", "an ISZ image (UltraISO)", "convert it to an ISO with UltraISO"),
     Magic(0, b"DAA" + b"\0" * 13, "a DAA image (PowerISO)", "convert it to an ISO with PowerISO"),

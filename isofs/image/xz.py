@@ -13,8 +13,8 @@ A record is the size of a block without its padding, and its decoded size. Numbe
 first, bit 7 where more follow. The second byte of the flags is the kind of check that blocks have.
 
 A block is decoded as a stream of its own: a header before it, an index and a footer behind it that tell exactly what
-the file's index tells. So liblzma proves sizes and check of each block. A file of one block is refused: all of it would
-have to be decoded for its last sector.
+the file's index tells. So liblzma proves sizes and check of each block. A file of one block is refused unless it is
+small: all of it would have to be decoded for its last sector.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
             at += unpadded + -unpadded % 4
     if not blocks.sizes:
         raise ImageError("the xz file holds nothing", _AGAIN)
-    if len(blocks.sizes) == 1:
+    if len(blocks.sizes) == 1 and blocks.sizes[0] > limits.LONE_MEMBER:
         raise UnsupportedError("xz-compressed in one block, so it cannot be read in place", _REWRITE)
     largest = max(blocks.sizes)
     if largest > limits.XZ_BLOCK:
@@ -123,6 +123,7 @@ def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
         kinds=frozenset(),
         read=Stretches(starts[-1], decode).pread,
         warnings=warnings,
+        facts={"xz blocks": len(blocks.sizes), "largest block bytes": largest},
     )
 
 

@@ -16,8 +16,8 @@ bytes each, and 4 bytes of a checksum that is not looked at; then the number of 
 checksums; bits 2-6: 0), and 8F92EAB1. The frames begin at byte 0 and leave no gaps.
 
 Without the table frames and blocks are walked. Where a frame does not tell its content size (pzstd) all of it must be
-decoded for that; what was found is kept (`indexes`). A file of one frame is refused: all of it would have to be decoded
-for its last sector.
+decoded for that; what was found is kept (`indexes`). A file of one frame is refused unless it is small: all of it
+would have to be decoded for its last sector.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _LONGEST_BLOCK: Final = 128 * limits.KIB
 _GLANCE: Final = 4 * limits.KIB
 _PIECE: Final = 256 * limits.KIB
 _REWRITE: Final = "rewrite it in frames: zstd -dc IMAGE | pzstd > NEW.iso.zst"
+_ONE: Final = "zstd-compressed in one frame, so it cannot be read in place"
 _AGAIN: Final = "copy the image again"
 
 
@@ -88,8 +89,8 @@ def open_map(source: Source, wishes: Wishes = NO_WISHES) -> BlockMap:
         frames, name = _Walk(source, wishes).frames(), "zstd in frames"
     if not frames.sizes:
         raise ImageError("the zstd file holds nothing", _AGAIN)
-    if len(frames.sizes) == 1:
-        raise UnsupportedError("zstd-compressed in one frame, so it cannot be read in place", _REWRITE)
+    if len(frames.sizes) == 1 and frames.sizes[0] > limits.LONE_MEMBER:
+        raise UnsupportedError(_ONE, _REWRITE)
     starts = array("Q", accumulate(frames.sizes, initial=0))
     if starts[-1] > limits.DISC_SIZE:
         raise ImageError(f"damaged: the zstd file tells {starts[-1]} bytes", _AGAIN)
@@ -194,8 +195,8 @@ class _Walk:
         size = _header(self._bytes(_LONGEST_HEADER, first), first)[1]
         if size is not None:
             return self._walked(lambda _: None)
-        if self._is_last(first):
-            raise UnsupportedError("zstd-compressed in one frame, so it cannot be read in place", _REWRITE)
+        if self._source.size > limits.LONE_MEMBER and self._is_last(first):
+            raise UnsupportedError(_ONE, _REWRITE)
         shelf = Shelf(self._source, f"zstd 1 {sys.byteorder}", self._wishes)
         kept = shelf.get()
         if kept is not None and len(kept) % 24 == 0:

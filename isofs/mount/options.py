@@ -169,8 +169,8 @@ OPTIONS: Final = (
         parse=_choice(relaxed="", strict=""),
     ),
     Option("audio", "", "off", "show the disc's audio tracks as .wav files, in a directory of their own"),
-    Option("track", "N", "the first one of the session", "the data track, as isofs info numbers it", "image", _track),
-    Option("session", "N", "last", "the session, the first one being 0", "image", _session),
+    Option("track", "N", "the session's first one", "the data track, as isofs info numbers it", "image", _track),
+    Option("session", "N", "the last one with a volume", "the session, the first one being 0", "image", _session),
     Option(
         "parent",
         "FILE",

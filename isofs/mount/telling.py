@@ -23,9 +23,7 @@ from typing import Any, Final
 import trio
 
 from ..image import Image
-from ..image.cache import RunCache, default_workers
-from ..image.decode import Slots, slots_for
-from ..image.disc import Disc
+from ..image.cache import default_workers
 from . import counters, stats
 from .mounts import Mount
 from .operations import Operations

@@ -68,6 +68,8 @@ def with_audio(volume: Volume | None, tracks: Sequence[Track], view: View) -> Vo
 
 
 def _can_be_shown(track: Track, findings: Findings) -> bool:
+    if track.mode == "audio" and track.source is None:
+        findings.add(track.position, f"track {track.number} is not shown: it is in a sound file", harmless=True)
     if track.mode != "audio" or track.source is None or track.count <= 0:
         return False
     if track.stride < RAW:

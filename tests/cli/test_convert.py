@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from writers import chdman
 from writers.containers import cso, dax, entry, jiso, lzo_block, overwritten, zso
 from writers.discs import Disc
 from writers.edc import form_1, mode_1, raw_disc
 from writers.mounting import command, fails, isofs, on_terminal, succeeds, wait_until
-from writers.tools import require
 
 from isofs.cli import main
 from isofs.image.source import Extents
@@ -100,15 +100,45 @@ def test_only_the_track_that_is_mounted_is_written(disc: bytes, tmp_path: Path, 
     assert out.read_bytes() == disc
 
 
-@pytest.mark.parametrize("kind", ["createcd", "createraw"])
-def test_chd_images_of_chdman(kind: str, disc: bytes, tmp_path: Path, out: Path) -> None:
-    chdman = require("chdman")
-    iso, chd = tmp_path / "disc.iso", tmp_path / "disc.chd"
-    iso.write_bytes(disc)
-    words = ["-hs", "4096", "-us", "2048"] if kind == "createraw" else []
-    subprocess.run([chdman, kind, "-i", iso, "-o", chd, *words], capture_output=True, check=True)
-    succeeds("convert", chd, out)
-    assert out.read_bytes() == disc
+@pytest.mark.parametrize("codec", chdman.DVD_CODECS)
+def test_a_dvd_is_the_one_that_chdman_unpacks(
+    codec: str, disc: bytes, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = chdman.of_a_dvd(disc, codec, tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main(["convert", str(image), str(out)]) == 0
+    unpack = "extractdvd" if chdman.knows_dvds() else "extractraw"
+    chdman.chdman(unpack, "-i", image, "-o", tmp_path / "unpacked.iso")
+    assert out.read_bytes() == (tmp_path / "unpacked.iso").read_bytes() == disc
+
+
+@pytest.mark.parametrize("mode", [1, 2])
+@pytest.mark.parametrize("codec", chdman.CD_CODECS)
+def test_a_cd_is_the_data_that_chdman_unpacks(
+    codec: str, mode: int, disc: bytes, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = chdman.of_a_cd(disc, codec, tmp_path, mode)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main(["convert", str(image), str(out)]) == 0
+    chdman.chdman("extractcd", "-i", image, "-o", tmp_path / "unpacked.cue", "-ob", tmp_path / "unpacked.bin")
+    raw = (tmp_path / "unpacked.bin").read_bytes()[: len(disc) // SECTOR * 2352]
+    at = 16 if mode == 1 else 24
+    assert out.read_bytes() == b"".join(raw[i + at : i + at + SECTOR] for i in range(0, len(raw), 2352)) == disc
+
+
+def test_a_disc_that_lacks_data_is_warned_of(
+    disc: bytes, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    path = tmp_path / "disc.iso"
+    path.write_bytes(disc[: -10 * SECTOR])
+    assert main(["convert", str(path), str(out)]) == 0
+    assert "warning: the disc is shorter than its volume" in capsys.readouterr().err
+    track = tmp_path / "disc.cue"
+    (tmp_path / "other.bin").write_bytes(b"another file system" * 9000)
+    track.write_text('FILE "other.bin" BINARY\n  TRACK 01 MODE1/2048\n    INDEX 01 00:00:00\n')
+    assert main(["convert", "--force", str(track), str(out)]) == 0
+    assert "warning: its volume cannot be opened: " in capsys.readouterr().err
 
 
 def test_a_disc_of_audio_only_cannot_be_written(tmp_path: Path, out: Path) -> None:

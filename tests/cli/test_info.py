@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +58,32 @@ def test_raw_sectors_are_told_by_their_track(disc: bytes, tmp_path: Path, capsys
     assert facts(capsys, path)["sector_size"] == 2448
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, partial(lzma.compress, check=lzma.CHECK_CRC32)])
+def test_what_has_no_blocks_of_one_size_tells_none(
+    pack: Callable[[bytes], bytes], disc: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "disc"
+    path.write_bytes(pack(disc))
+    lines = told(capsys, path)
+    assert "blocks" not in lines
+    assert lines["disc size"].startswith(f"{len(disc)} bytes")
+    assert facts(capsys, path)["compression_block_size"] is None
+    if "xz blocks" in lines:
+        assert (lines["xz blocks"], lines["largest block bytes"]) == ("1", str(len(disc)))
+
+
+def test_tracks_in_sound_files_are_told(disc: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data.bin").write_bytes(raw_disc(disc))
+    path = tmp_path / "disc.cue"
+    path.write_text(
+        'FILE "data.bin" BINARY\n  TRACK 01 MODE1/2352\n    INDEX 01 00:00:00\n'
+        'FILE "a.wav" WAVE\n  TRACK 02 AUDIO\n    INDEX 01 00:00:00\n'
+    )
+    line = told(capsys, path)["track 2"]
+    assert line == f"audio, from {len(disc) // 2048} on, in a sound file, which is not read, session 0"
+    assert [track["stored"] for track in facts(capsys, path)["tracks"]] == [True, False]
+
+
 def test_each_track_of_a_sheet_has_a_line(disc: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data.bin").write_bytes(raw_disc(disc))
     (tmp_path / "music.bin").write_bytes(bytes(4731 * 2352))
@@ -80,6 +110,9 @@ def test_raw_sectors_in_a_container(disc: bytes, tmp_path: Path, capsys: pytest.
     path.write_bytes(cso(raw))
     found = facts(capsys, path)
     assert (found["disc_size"], found["decoded_size"]) == (len(disc), len(raw))
+    lines = told(capsys, path)
+    assert lines["decoded size"].startswith(f"{len(raw)} bytes")
+    assert lines["ratio"].endswith("% of that")
     assert found["ratio"] == round(path.stat().st_size / len(raw), 3)
     assert found["tracks"][0]["sector_size"] == 2352
 

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import random
-import re
-import subprocess
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -15,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from writers import chdman
 from writers.containers import cso, dax, entry, jiso, overwritten, zso
 from writers.discs import Disc
 from writers.edc import changed, form_1, form_2, header, mode_1, raw_disc
 from writers.mounting import command, on_terminal
-from writers.tools import require
 
 from isofs import limits
 from isofs.cli import main, verify
@@ -100,6 +98,7 @@ def test_sound_images_are_called_so(write: Callable[[bytes], bytes], disc: bytes
     *_, line = verified.lines(write(disc), 0)
     assert line.startswith("sound: ")
     assert f"checked {len(disc)} bytes" in line
+    assert line.endswith("; it holds no checksum") == (write not in (dax, jiso))
 
 
 @pytest.mark.parametrize(
@@ -133,8 +132,16 @@ def test_sectors_that_cannot_be_checked_are_counted(disc: bytes, verified: Verif
     assert (facts["verdict"], facts["sectors"], facts["sectors_without_edc"]) == ("sound", count, 2)
 
 
+def one_track(verified: Verified, raw: bytes) -> Path:
+    """A sheet of a data track."""
+    verified.path(raw, "disc.bin")
+    return verified.path(b'FILE "disc.bin" BINARY\n  TRACK 01 MODE1/2352\n    INDEX 01 00:00:00\n', "disc.cue")
+
+
 def test_sectors_that_are_none_of_data_are_a_warning(disc: bytes, verified: Verified) -> None:
-    lines = verified.lines(raw_disc(disc) + bytes(3 * 2352), 1)
+    code, out, _ = verified.run(one_track(verified, raw_disc(disc) + bytes(3 * 2352)))
+    assert code == 1
+    lines = out.splitlines()
     assert lines[0] == "warning: 3 sectors of track 1 have no sync pattern or an unknown mode"
     assert lines[1].startswith("sound, with warnings: ")
 
@@ -166,7 +173,8 @@ def test_a_truncated_image_is_damaged_and_warned_of(disc: bytes, verified: Verif
     image = cso(disc)
     lines = verified.lines(image[: entry(image, 30) & 0x7FFF_FFFF], 2)
     blocks = len(disc) // SECTOR
-    assert [line.split()[1] for line in lines if line.startswith("block ")] == [str(n) for n in range(30, blocks)]
+    assert lines[0].startswith(f"blocks 30 to {blocks - 2} at byte ")  # the last one is stored otherwise
+    assert lines[1].startswith(f"block {blocks - 1} at byte ")
     assert any(line.startswith(f"warning: truncated: 30 of {blocks} blocks") for line in lines)
 
 
@@ -300,17 +308,30 @@ def test_blocks_that_only_a_library_reads(disc: bytes, verified: Verified, monke
     assert facts["blocks"] == -(-len(disc) // 5000)
 
 
+@pytest.mark.parametrize(
+    ("write", "codec"),
+    [(chdman.of_a_dvd, codec) for codec in chdman.DVD_CODECS] + [(chdman.of_a_cd, codec) for codec in chdman.CD_CODECS],
+)
+def test_the_sums_of_a_chd_are_those_that_chdman_tells(
+    write: Callable[[bytes, str, Path], Path], codec: str, disc: bytes, tmp_path: Path, verified: Verified
+) -> None:
+    image = write(disc, codec, tmp_path)
+    facts = verified.facts(image)
+    assert facts["verdict"] == "sound"
+    assert {found["found"] for found in facts["checksums"]} == chdman.sums(image)
+    assert len(facts["checksums"]) == (0 if codec == "none" else 2)
+    chdman.chdman("verify", "-i", image)
+
+
 def test_a_cd_as_chdman_writes_it(disc: bytes, verified: Verified) -> None:
-    chdman = require("chdman")
     verified.path(raw_disc(disc), "disc.bin")
     cue = verified.path(b'FILE "disc.bin" BINARY\n  TRACK 01 MODE1/2352\n    INDEX 01 00:00:00\n', "disc.cue")
     chd = cue.with_suffix(".chd")
-    subprocess.run([chdman, "createcd", "-i", cue, "-o", chd], check=True, capture_output=True)
-    told = subprocess.run([chdman, "info", "-i", chd], check=True, capture_output=True, text=True).stdout
+    chdman.chdman("createcd", "-i", cue, "-o", chd)
     facts = verified.facts(chd)
     assert facts["verdict"] == "sound"
     assert facts["sectors"] == len(disc) // SECTOR
-    assert {found["found"] for found in facts["checksums"]} == set(re.findall(r"SHA1: +([0-9a-f]{40})", told))
+    assert {found["found"] for found in facts["checksums"]} == chdman.sums(chd)
     whole = chd.read_bytes()
     chd.write_bytes(changed(whole, len(whole) // 2))
     assert verified.facts(chd)["verdict"] == "damaged"
@@ -349,10 +370,57 @@ def test_an_image_that_changes_is_not_judged(write: Callable[[bytes], bytes], di
             verify.verify(image, parse_options([]))
 
 
-def test_a_short_disc_is_a_warning(disc: bytes, verified: Verified) -> None:
-    lines = verified.lines(disc[: -10 * SECTOR], 1)
+def test_a_disc_that_lacks_only_what_is_behind_its_files_is_a_warning(disc: bytes, verified: Verified) -> None:
+    longer = overwritten(disc, 16 * SECTOR + 80, (len(disc) // SECTOR + 10).to_bytes(4, "little"))
+    lines = verified.lines(longer, 1)
     assert lines[0].startswith("warning: the disc is shorter than its volume: ")
     assert lines[1].startswith("sound, with warnings: ")
+
+
+@pytest.mark.parametrize("write", [bytes, raw_disc])
+def test_a_disc_that_is_too_short_for_its_files_is_damaged(write: Callable[[bytes], bytes], verified: Verified) -> None:
+    made = Disc()
+    for name in (b"A.;1", b"B.;1", b"C.;1"):
+        made.root.file(name, bytes(10 * SECTOR))
+    lines = verified.lines(write(made.build()[: -15 * SECTOR]), 2)
+    assert lines[0] == "volume: the disc is too short for 'b' and 1 more"
+    assert lines[1].startswith("warning: the disc is shorter than its volume: ")
+    assert lines[2].startswith("damaged: ")
+
+
+def test_sectors_of_the_volume_that_are_none_of_data_are_damage(disc: bytes, verified: Verified) -> None:
+    raw = raw_disc(disc)
+    raw = raw[: 30 * 2352] + bytes(2352) + raw[31 * 2352 :] + bytes(2352)
+    code, out, _ = verified.run(one_track(verified, raw))
+    assert code == 2
+    lines = out.splitlines()
+    assert lines[0] == f"sector 30 at byte {30 * 2352}: no sync pattern, or an unknown mode"
+    assert lines[1] == "warning: 1 sectors of track 1 have no sync pattern or an unknown mode"
+    assert lines[2].startswith("damaged: ")
+
+
+def test_many_damages_in_a_row_take_one_line(disc: bytes, verified: Verified) -> None:
+    raw = bytearray(raw_disc(disc))
+    for number in (20, 21, 30, 31, 32, 33):
+        raw[number * 2352 + 100] ^= 1
+    assert verified.lines(bytes(raw), 2)[:-1] == [
+        f"sector 20 at byte {20 * 2352}: its EDC does not fit",
+        f"sector 21 at byte {21 * 2352}: its EDC does not fit",
+        f"sectors 30 to 33 at byte {30 * 2352}: its EDC does not fit",
+    ]
+
+
+def test_tracks_in_sound_files_are_told(disc: bytes, verified: Verified) -> None:
+    verified.path(raw_disc(disc), "data.bin")
+    cue = verified.path(
+        b'FILE "data.bin" BINARY\n  TRACK 01 MODE1/2352\n    INDEX 01 00:00:00\n'
+        b'FILE "a.wav" WAVE\n  TRACK 02 AUDIO\n    INDEX 01 00:00:00\n'
+        b'FILE "b.flac" FLAC\n  TRACK 03 AUDIO\n    INDEX 01 00:00:00\n',
+        "disc.cue",
+    )
+    code, out, _ = verified.run(cue)
+    assert (code, out.splitlines()[0]) == (0, "not read, since they are sound files: tracks 2, 3")
+    assert verified.facts(cue)["tracks_not_read"] == [2, 3]
 
 
 def test_what_is_no_image_is_an_error_as_everywhere(verified: Verified) -> None:
@@ -382,7 +450,7 @@ def test_a_disc_of_audio_only_is_read(verified: Verified) -> None:
     verified.path(bytes(300 * 2352), "music.bin")
     cue = verified.path(b'FILE "music.bin" BINARY\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n', "music.cue")
     code, out, _ = verified.run(cue)
-    assert (code, out) == (0, f"sound: CUE sheet; checked {300 * 2352} bytes\n")
+    assert (code, out) == (0, f"sound: CUE sheet; checked {300 * 2352} bytes; it holds no checksum\n")
 
 
 # --- working --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import gzip
 import lzma
 import os
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from writers.containers import (
 from writers.discs import zisofs
 from writers.sheets import Entry, ccd, cdi, mds, nrg, stored
 from writers.sources import assert_same
+from writers.tools import require
 
 from isofs import limits
 from isofs.errors import ImageError, IsofsError, NoImage, NotADisc, UnsupportedError
@@ -189,6 +191,31 @@ def test_a_magic_alone_is_refused_by_the_reader_of_its_format(
     assert isinstance(error, ImageError | UnsupportedError)
     assert type(error) is not NotADisc
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("tool", "options", "command"),
+    [
+        ("bzip2", "-c", "bunzip2 -c IMAGE | bgzip > NEW.iso.gz"),
+        ("lz4", "-qc", "unlz4 -c IMAGE | bgzip > NEW.iso.gz"),
+        ("lz4", "-qlc", "unlz4 -c IMAGE | bgzip > NEW.iso.gz"),
+        ("lzip", "-c", "lzip -dc IMAGE | bgzip > NEW.iso.gz"),
+    ],
+)
+def test_what_is_one_stream_is_refused_with_the_command_that_makes_blocks(
+    tmp_path: Path, tool: str, options: str, command: str
+) -> None:
+    require("bgzip")
+    (tmp_path / "disc").write_bytes(DISC)
+    with open(tmp_path / "IMAGE", "wb") as packed:
+        subprocess.run([require(tool), options, "disc"], cwd=tmp_path, stdout=packed, check=True)
+    with pytest.raises(UnsupportedError) as caught:
+        open_image(str(tmp_path / "IMAGE"))
+    assert caught.value.reason.endswith(", so it cannot be read in place")
+    assert caught.value.remedy == f"rewrite it in blocks: {command}"
+    subprocess.run(command, shell=True, cwd=tmp_path, stderr=subprocess.DEVNULL, check=True)
+    with open_image(str(tmp_path / "NEW.iso.gz")) as image:
+        assert_same(image.disc, DISC)
 
 
 def test_bzip2_needs_more_than_its_first_letters(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_disc_that_is_cut_off_is_not_joined_with_the_next_disc(tmp_path: Path) -
     assert opened(tmp_path / "x.2.iso").size == len(DISC)
 
 
-@pytest.mark.parametrize("name", ["x.iso", "x.001", "x.iso.aa", "x.1.iso", "debian-12.10", "x.gz", "x.xz", "x.i00"])
+@pytest.mark.parametrize("name", ["x.iso", "x.01", "x.iso.aa", "x.1.iso", "debian-12.10", "x.gz", "x.xz", "x.i00"])
 def test_file_with_nothing_beside_it_is_that_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(DISC[:300_000])
     (tmp_path / "other.002").write_bytes(b"other")
@@ -118,6 +118,16 @@ def test_last_part_that_is_missing_is_named(tmp_path: Path, image: bytes) -> Non
     (tmp_path / "x.part4").unlink()
     with pytest.raises(ImageError, match=r"missing: x\.part4"):
         opened(tmp_path / "x.part1")
+
+
+@pytest.mark.parametrize(("name", "second"), [("x.iso.001", "x.iso.002"), ("x.000", "x.001"), ("x.part1", "x.part2")])
+@pytest.mark.parametrize("image", [DISC, CSO], ids=["ISO", "CSO"])
+def test_second_part_that_is_missing_is_named(tmp_path: Path, image: bytes, name: str, second: str) -> None:
+    put(tmp_path, [name], image[: len(image) // 4])
+    with pytest.raises(ImageError, match=f"missing: {second}; put it into"):
+        opened(tmp_path / name)
+    put(tmp_path, [name], image)
+    assert_same(opened(tmp_path / name), image)
 
 
 @pytest.mark.parametrize(

@@ -92,13 +92,20 @@ def test_opening_reads_the_index_alone() -> None:
     assert sum(n for n, _ in source.reads) < 200_000
 
 
-def test_one_block_is_refused_with_the_command_that_makes_several(tmp_path: Path) -> None:
+def test_one_block_is_refused_with_the_command_that_makes_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LONE_MEMBER", len(DISC) - 1)
     image = by_tool(tmp_path, "xz", "-c1")
     with pytest.raises(UnsupportedError, match=r"one block.*xz -dc IMAGE \| xz -T0 --block-size=1MiB > NEW.iso.xz"):
         opened(image)
     (tmp_path / "IMAGE").write_bytes(image)
     subprocess.run("xz -dc IMAGE | xz -1 -T0 --block-size=64KiB > NEW.iso.xz", shell=True, cwd=tmp_path, check=True)
     assert_same(opened((tmp_path / "NEW.iso.xz").read_bytes()), DISC)
+
+
+def test_one_block_that_is_small_is_read(tmp_path: Path) -> None:
+    assert_same(opened(by_tool(tmp_path, "xz", "-c1")), DISC)
 
 
 def test_dictionary_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

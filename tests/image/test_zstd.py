@@ -113,9 +113,21 @@ def test_one_frame_is_refused_with_the_command_that_makes_several(tmp_path: Path
     with pytest.raises(UnsupportedError, match=r"one frame.*rewrite it in frames: zstd -dc IMAGE \| pzstd > NEW"):
         opened((tmp_path / "IMAGE").read_bytes())
     with pytest.raises(UnsupportedError, match="one frame"):
-        opened(frame(DISC, told=False))
+        opened(frame(long, told=False))
     subprocess.run("zstd -dc IMAGE | pzstd > NEW.iso.zst", shell=True, cwd=tmp_path, check=True, capture_output=True)
     assert_same(opened((tmp_path / "NEW.iso.zst").read_bytes()), long, ranges=5)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_one_frame_that_is_small_is_read(told: bool) -> None:
+    disc = opened(frame(DISC, told=told))
+    assert disc.blocks.count == 1
+    assert_same(disc, DISC)
+
+
+def test_a_small_file_of_one_large_frame_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="one frame"):
+        opened(frame(bytes(limits.LONE_MEMBER + 1), told=False))
 
 
 def test_sizes_that_a_pass_found_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

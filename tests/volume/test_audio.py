@@ -497,7 +497,8 @@ def test_what_is_no_audio_to_be_read_is_left_out() -> None:
     ]
     own = data_disc().open()
     assert with_audio(own, left_out, VIEW) is own
-    assert not own.findings.found
+    assert [finding.words for finding in own.findings.found] == ["track 3 is not shown: it is in a sound file"]
+    assert not own.findings.harmful
     with pytest.raises(UnsupportedError, match="none of its audio tracks"):
         with_audio(None, left_out, VIEW)
     volume = with_audio(None, [*left_out, track(2, 6)], VIEW)

@@ -5,8 +5,8 @@ Each gives the bytes of a whole image file. What they can do wrong on purpose wa
 
 from __future__ import annotations
 
-import random
 import hashlib
+import random
 import struct
 import zlib
 from collections.abc import Callable, Sequence

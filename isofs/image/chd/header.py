@@ -115,7 +115,9 @@ def read_header(source: Source) -> Header:
         raise ImageError("truncated: the CHD header is cut off", _REMEDY)
     _, length, version = _START.unpack_from(head)
     if version in (1, 2):
-        raise UnsupportedError(f"CHD version {version} holds hard disks only", "convert it with chdman extracthd")
+        raise UnsupportedError(
+            f"CHD version {version} holds hard disks only", "update it by chdman -update of MAME 0.145 or before"
+        )
     layout = _FIELDS.get(version)
     if layout is None:
         raise UnsupportedError(f"CHD version {version} is unknown", "convert it with chdman copy")
