@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Final, Self
 
 from .. import limits
-from ..errors import ImageError, IsofsError, UsageError
+from ..errors import ImageError, IsofsError, UnsupportedError, UsageError
 from . import refusals
 from .beside import Beside
 from .blockmap import BlockMap
@@ -169,7 +169,7 @@ class Image:
                 layout = find_raw(decoded)
             if layout is None:
                 refusals.refuse(decoded)
-        except ImageError as error:
+        except (ImageError, UnsupportedError) as error:
             if blocks is None:
                 raise
             raise type(error)(f"{error.reason} (inside {blocks.format})", error.remedy) from None

@@ -40,10 +40,11 @@ class _Tree:
 
 
 def open_iso9660(disc: Source, view: View, cache: BlockCache, first_sector: int = 0) -> Iso9660:
-    """The tree of a disc whose volume begins at a sector, as Linux would show it: Rock Ridge before Joliet before plain ISO 9660.
+    """The tree of a disc that Linux would show: Rock Ridge before Joliet before plain ISO 9660.
 
     Exceptions: a Joliet descriptor in front of the primary one hides nothing; where the primary root is damaged, or
-    is empty beside a Joliet tree that is not, Joliet's is taken. `cache` serves zisofs files.
+    is empty beside a Joliet tree that is not, Joliet's is taken. `first_sector`: where on the disc the volume begins.
+    `cache` serves zisofs files.
 
     Raises `NotADisc`, `UnsupportedError`, and `ImageError` where no tree is sound.
     """
