@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from isofs.image import decode
+from isofs.image.source import FileSource
 
 
 @pytest.fixture(params=["compiled", "Python"])
@@ -17,3 +20,17 @@ def slots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ty
     monkeypatch.setattr(decode, "compiled", module)
     quick: type[decode.Slots] = module.Slots
     return quick
+
+
+@pytest.fixture
+def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every path that is opened as an image's file, links followed."""
+    paths: list[str] = []
+    usual = FileSource.__init__
+
+    def noting(self: FileSource, path: str) -> None:
+        paths.append(os.path.realpath(path))
+        usual(self, path)
+
+    monkeypatch.setattr(FileSource, "__init__", noting)
+    return paths

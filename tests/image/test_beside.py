@@ -1,4 +1,4 @@
-"""The files beside an image: whatever a sheet calls them, only files of its own directory are opened."""
+"""The files beside an image: whatever a sheet calls them, only files of its own directory are opened_files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from isofs import limits
 from isofs.errors import ImageError, IsofsError, NoImage, UsageError
 from isofs.image import open_image
 from isofs.image.beside import Beside
-from isofs.image.source import FileSource
 
 
 @pytest.fixture
@@ -36,20 +35,6 @@ def beside(home: Path) -> Iterator[Beside]:
     made = Beside(str(home / "disc.cue"))
     yield made
     made.close()
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every path that is opened as an image's file."""
-    paths: list[str] = []
-    usual = FileSource.__init__
-
-    def noting(self: FileSource, path: str) -> None:
-        paths.append(os.path.realpath(path))
-        usual(self, path)
-
-    monkeypatch.setattr(FileSource, "__init__", noting)
-    return paths
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
@@ -94,13 +79,13 @@ def test_case_is_that_of_all_letters(home: Path, beside: Beside) -> None:
 
 
 @pytest.mark.parametrize("name", ["other.bin", "", ".", "..", "/", "\\", "disc.bin/", "x\0y", "*", "disc", "\udcff"])
-def test_a_name_that_no_file_has_is_missing(home: Path, beside: Beside, name: str, opened: list[str]) -> None:
+def test_a_name_that_no_file_has_is_missing(home: Path, beside: Beside, name: str, opened_files: list[str]) -> None:
     (home / "disc.bin").touch()
     assert beside.find(name) is None
     with pytest.raises(NoImage) as raised:
         beside.open(name)
     assert str(raised.value) == f"the file {name!r} that it names is missing; put it into {home}"
-    assert opened == []
+    assert opened_files == []
 
 
 def test_an_image_named_without_a_directory_lies_in_the_present_one(
@@ -133,7 +118,7 @@ def test_without_its_directory_nothing_is_found(tmp_path: Path) -> None:
     ["../secret.bin", "../elsewhere/secret.bin", "/etc/passwd", "/dev/null", "sub/inner.bin", "one.bin"],
 )
 def test_a_link_out_of_the_directory_is_refused_unopened(
-    home: Path, beside: Beside, target: str, opened: list[str]
+    home: Path, beside: Beside, target: str, opened_files: list[str]
 ) -> None:
     (home / "sub").mkdir()
     (home / "sub/inner.bin").touch()
@@ -142,7 +127,7 @@ def test_a_link_out_of_the_directory_is_refused_unopened(
     with pytest.raises(ImageError) as raised:
         beside.open("disc.bin")
     assert str(raised.value) == "'disc.bin' is a link that leads out of the directory; copy it there"
-    assert opened == []
+    assert opened_files == []
 
 
 def test_a_link_within_the_directory_is_followed(home: Path, beside: Beside) -> None:
@@ -208,11 +193,11 @@ def test_a_file_that_may_not_be_read_is_the_callers_fault(
 
 
 @pytest.mark.parametrize("name", ["disc.cue", "DISC.CUE", "/somewhere/disc.cue", "alias.bin"])
-def test_the_image_itself_is_no_file_beside_it(home: Path, beside: Beside, name: str, opened: list[str]) -> None:
+def test_the_image_itself_is_no_file_beside_it(home: Path, beside: Beside, name: str, opened_files: list[str]) -> None:
     (home / "alias.bin").symlink_to("disc.cue")
     with pytest.raises(ImageError, match="it names itself"):
         beside.open(name)
-    assert opened == []
+    assert opened_files == []
 
 
 # --- how many -------------------------------------------------------------------------------------------------------
@@ -273,7 +258,7 @@ SHEETS = {
         "sub/inner.bin",
     ],
 )
-def test_no_sheet_reaches_another_directory(home: Path, sheet: str, name: str, opened: list[str]) -> None:
+def test_no_sheet_reaches_another_directory(home: Path, sheet: str, name: str, opened_files: list[str]) -> None:
     (home / "sub").mkdir()
     (home / "sub/inner.bin").write_bytes(stored(iso(), "1/2352"))
     (home / "link.bin").symlink_to("../secret.bin")
@@ -284,13 +269,13 @@ def test_no_sheet_reaches_another_directory(home: Path, sheet: str, name: str, o
     with pytest.raises(IsofsError) as raised:
         open_image(str(path))
     assert "\n" not in str(raised.value)
-    assert set(opened) <= {str(path), str(home / "pipe"), str(home / "sub")}
+    assert set(opened_files) <= {str(path), str(home / "pipe"), str(home / "sub")}
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
 @pytest.mark.parametrize("name", ["/other/system/Track.bin", "track.BIN", "Track.bin"])
-def test_a_sheet_from_another_place_finds_its_files(home: Path, sheet: str, name: str, opened: list[str]) -> None:
+def test_a_sheet_from_another_place_finds_its_files(home: Path, sheet: str, name: str, opened_files: list[str]) -> None:
     disc = iso()
     (home / "track.bin").write_bytes(stored(disc, "1/2352"))
     path = home / "disc.cue"
@@ -298,4 +283,4 @@ def test_a_sheet_from_another_place_finds_its_files(home: Path, sheet: str, name
     with open_image(str(path)) as image:
         assert image.disc.pread(len(disc), 0) == disc
         assert [file.path for file in image.files] == [str(path), str(home / "track.bin")]
-    assert opened == [str(path), str(home / "track.bin")]
+    assert opened_files == [str(path), str(home / "track.bin")]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from writers.containers import overwritten, sample_disc
-from writers.sources import Memory, assert_same, damaged_blocks
+from writers.sources import Memory, assert_right_or_lost, assert_same, damaged, damaged_blocks
 from writers.tools import require
 
 from isofs import limits
@@ -332,21 +332,12 @@ _IMAGES = {
 def test_damage_gives_errors_of_the_image_or_right_bytes(
     kind: str, changes: list[tuple[float, int]], cut: float | None
 ) -> None:
-    image = bytearray(_IMAGES[kind])
-    for place, value in changes:
-        image[int(place * len(image))] = value
-    if cut is not None:
-        del image[int(cut * len(image)) :]
+    image = damaged(_IMAGES[kind], changes, cut)
     try:
-        disc = opened(bytes(image))
+        disc = opened(image)
     except IsofsError:
         return
-    for at in range(0, min(disc.size, 2 * len(_SMALL)), 10_000):
-        try:
-            found = disc.pread(10_000, at)
-        except ImageError:
-            continue
-        assert found == _SMALL[at : at + 10_000]
+    assert_right_or_lost(disc.pread, disc.size, _SMALL, 10_000)
 
 
 def test_empty_and_hopeless_files_are_refused() -> None:

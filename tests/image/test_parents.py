@@ -32,7 +32,7 @@ from writers.tools import require
 from isofs import limits
 from isofs.errors import ImageError, IsofsError, NoImage, NotReady, UsageError
 from isofs.image import open_image
-from isofs.image.source import Extent, Extents, FileSource, open_stream
+from isofs.image.source import Extent, Extents, open_stream
 from isofs.image.wishes import NO_WISHES, Wishes
 
 SECTOR = 2048
@@ -83,20 +83,6 @@ def named(data: bytes, own: bytes, parent: bytes) -> bytes:
 SECOND = changed(DISC, 1)
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every path that is opened as an image's file, links followed."""
-    paths: list[str] = []
-    usual = FileSource.__init__
-
-    def noting(self: FileSource, path: str) -> None:
-        paths.append(os.path.realpath(path))
-        usual(self, path)
-
-    monkeypatch.setattr(FileSource, "__init__", noting)
-    return paths
-
-
 def saved(path: Path, data: bytes) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
@@ -120,11 +106,11 @@ def refused(path: Path, error: type[IsofsError], wishes: Wishes = NO_WISHES) -> 
 @pytest.mark.parametrize("name", ["a parent.chd", "Z.CHD", "child.chd.old.chd", ".chd"])
 def test_the_parent_is_found_beside_the_image_by_what_it_is(tmp_path: Path, name: str) -> None:
     saved(tmp_path / name, image(DISC))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
-        assert_same(opened.disc, SECOND)
-        assert [os.path.basename(file.path) for file in opened.files] == ["child.chd", name]
-        assert opened.warnings == []
-        assert opened.format == "CHD version 5"
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
+        assert_same(opened_files.disc, SECOND)
+        assert [os.path.basename(file.path) for file in opened_files.files] == ["child.chd", name]
+        assert opened_files.warnings == []
+        assert opened_files.format == "CHD version 5"
 
 
 def test_others_beside_it_are_passed_over(tmp_path: Path) -> None:
@@ -140,38 +126,38 @@ def test_others_beside_it_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "g.chd").mkdir()
     (tmp_path / "h.chd").symlink_to("nowhere")
     saved(tmp_path / "parent.chd", image(DISC))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
-        assert_same(opened.disc, SECOND, ranges=3)
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
+        assert_same(opened_files.disc, SECOND, ranges=3)
 
 
-def test_links_out_of_the_directory_are_not_even_opened(tmp_path: Path, opened: list[str]) -> None:
+def test_links_out_of_the_directory_are_not_even_opened(tmp_path: Path, opened_files: list[str]) -> None:
     parent = saved(tmp_path / "elsewhere" / "parent.chd", image(DISC))
     path = saved(tmp_path / "home" / "child.chd", child(SECOND, DISC))
     (tmp_path / "home" / "parent.chd").symlink_to(parent)
     assert "its parent is missing" in refused(path, NoImage)
-    assert set(opened) == {str(path)}
+    assert set(opened_files) == {str(path)}
 
 
 def test_a_link_within_the_directory_is_followed(tmp_path: Path) -> None:
     saved(tmp_path / "parent of another kind.bin", image(DISC))
     (tmp_path / "parent.chd").symlink_to("parent of another kind.bin")
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
-        assert_same(opened.disc, SECOND, ranges=3)
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
+        assert_same(opened_files.disc, SECOND, ranges=3)
 
 
 def test_the_parent_may_be_told_wherever_it_is(tmp_path: Path) -> None:
     parent = saved(tmp_path / "elsewhere" / "parent.bin", image(DISC))
     path = saved(tmp_path / "child.chd", child(SECOND, DISC))
-    with open_image(str(path), wishes=Wishes(parent=str(parent))) as opened:
-        assert_same(opened.disc, SECOND, ranges=3)
-        assert [file.path for file in opened.files] == [str(path), str(parent)]
+    with open_image(str(path), wishes=Wishes(parent=str(parent))) as opened_files:
+        assert_same(opened_files.disc, SECOND, ranges=3)
+        assert [file.path for file in opened_files.files] == [str(path), str(parent)]
 
 
 @pytest.mark.parametrize("size", [2048, 8192, 16384])
 def test_hunks_of_the_parent_may_have_another_size(tmp_path: Path, size: int) -> None:
     saved(tmp_path / "parent.chd", image(DISC, size))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
-        assert_same(opened.disc, SECOND)
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
+        assert_same(opened_files.disc, SECOND)
 
 
 @pytest.mark.parametrize("sectors", [57, 58, 59])
@@ -179,8 +165,8 @@ def test_a_disc_need_not_fill_its_last_hunk(tmp_path: Path, sectors: int) -> Non
     disc, second = DISC[: sectors * SECTOR], SECOND[: sectors * SECTOR]
     second = overwritten(second, len(second) - 4 * SECTOR, disc[-4 * SECTOR :])
     saved(tmp_path / "parent.chd", image(disc, 8192))
-    with open_image(str(saved(tmp_path / "child.chd", child(second, disc, 8192)))) as opened:
-        assert_same(opened.disc, second)
+    with open_image(str(saved(tmp_path / "child.chd", child(second, disc, 8192)))) as opened_files:
+        assert_same(opened_files.disc, second)
 
 
 @pytest.mark.parametrize("version", [3, 4])
@@ -189,8 +175,8 @@ def test_parents_of_older_versions_are_found(tmp_path: Path, version: int) -> No
     own = sha1(DISC) if version == 3 else overall(sha1(DISC), ())
     saved(tmp_path / "parent.chd", parent)
     data = named(child(SECOND, DISC), identity(SECOND), own)
-    with open_image(str(saved(tmp_path / "child.chd", data))) as opened:
-        assert_same(opened.disc, SECOND, ranges=3)
+    with open_image(str(saved(tmp_path / "child.chd", data))) as opened_files:
+        assert_same(opened_files.disc, SECOND, ranges=3)
 
 
 # --- read -----------------------------------------------------------------------------------------------------------
@@ -198,8 +184,8 @@ def test_parents_of_older_versions_are_found(tmp_path: Path, version: int) -> No
 
 def test_files_are_read_ahead_across_both(tmp_path: Path) -> None:
     saved(tmp_path / "parent.chd", image(DISC))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC))), threads=2) as opened:
-        stream = open_stream(Extents(opened.disc, [Extent(5000, len(SECOND) - 9000)]))
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC))), threads=2) as opened_files:
+        stream = open_stream(Extents(opened_files.disc, [Extent(5000, len(SECOND) - 9000)]))
         for offset in range(0, stream.size, 3000):
             n = min(3000, stream.size - offset)
             assert in_thread(partial(stream.pread, n, offset)) == SECOND[5000 + offset :][:n]
@@ -207,12 +193,12 @@ def test_files_are_read_ahead_across_both(tmp_path: Path) -> None:
 
 def test_a_thread_that_must_not_wait_gets_the_same_or_is_told_so(tmp_path: Path) -> None:
     saved(tmp_path / "parent.chd", image(DISC))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
         for at in range(0, len(SECOND), SECTOR):
             try:
-                found = impatient(partial(opened.disc.pread, SECTOR, at))
+                found = impatient(partial(opened_files.disc.pread, SECTOR, at))
             except NotReady:
-                found = opened.disc.pread(SECTOR, at)
+                found = opened_files.disc.pread(SECTOR, at)
             assert found == SECOND[at : at + SECTOR]
 
 
@@ -221,25 +207,25 @@ def test_damage_in_the_parent_costs_its_own_bytes(tmp_path: Path) -> None:
     data = blocks_of(DISC, HUNK)
     at = parent.index(deflated(data[12]))
     saved(tmp_path / "parent.chd", overwritten(parent, at, b"\xff" * 20))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
-        assert damaged_blocks(opened.disc, SECOND, HUNK) == [12]
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
+        assert damaged_blocks(opened_files.disc, SECOND, HUNK) == [12]
 
 
 def test_what_lies_behind_the_parents_end_is_an_error(tmp_path: Path) -> None:
     saved(tmp_path / "parent.chd", named(image(DISC[: 40 * SECTOR]), identity(DISC), bytes(20)))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
-        damaged = damaged_blocks(opened.disc, SECOND, HUNK)
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
+        damaged = damaged_blocks(opened_files.disc, SECOND, HUNK)
     assert damaged
     assert min(damaged) == 40 * SECTOR // HUNK
 
 
 def test_a_parent_that_was_changed_meanwhile_is_not_believed(tmp_path: Path) -> None:
     parent = saved(tmp_path / "parent.chd", image(DISC))
-    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened:
+    with open_image(str(saved(tmp_path / "child.chd", child(SECOND, DISC)))) as opened_files:
         with open(parent, "ab") as file:
             file.write(b"more")
         with pytest.raises(ImageError, match="changed while it is in use"):
-            opened.disc.pread(SECTOR, 30 * SECTOR)
+            opened_files.disc.pread(SECTOR, 30 * SECTOR)
 
 
 # --- not found ------------------------------------------------------------------------------------------------------
@@ -305,9 +291,9 @@ def generations(directory: Path, count: int) -> tuple[Path, bytes]:
 @pytest.mark.parametrize("count", [2, limits.PARENTS])
 def test_a_chain_of_parents_is_followed(tmp_path: Path, count: int) -> None:
     path, disc = generations(tmp_path, count)
-    with open_image(str(path)) as opened:
-        assert_same(opened.disc, disc, ranges=10)
-        assert len(opened.files) == count + 1
+    with open_image(str(path)) as opened_files:
+        assert_same(opened_files.disc, disc, ranges=10)
+        assert len(opened_files.files) == count + 1
 
 
 def test_a_longer_chain_than_there_may_be_is_refused(tmp_path: Path) -> None:
@@ -320,8 +306,8 @@ def test_of_a_chain_the_first_parent_may_be_told(tmp_path: Path) -> None:
     saved(tmp_path / "0.chd", image(DISC))
     second = saved(tmp_path / "elsewhere" / "1.chd", child(SECOND, DISC))
     path = saved(tmp_path / "2.chd", child(third, SECOND))
-    with open_image(str(path), wishes=Wishes(parent=str(second))) as opened:
-        assert_same(opened.disc, third, ranges=5)
+    with open_image(str(path), wishes=Wishes(parent=str(second))) as opened_files:
+        assert_same(opened_files.disc, third, ranges=5)
 
 
 @pytest.mark.timeout(20)
@@ -365,9 +351,9 @@ def test_a_cd_may_have_a_parent(tmp_path: Path) -> None:
         tmp_path / "child.chd",
         version_5(hunks, size, len(second), unit=2448, metadata=metadata, disc=second, tags=(b"cdzl",), parent=own),
     )
-    with open_image(str(path)) as opened:
-        assert_same(opened.disc, SECOND)
-        stream = open_stream(Extents(opened.disc, [Extent(20 * SECTOR, 30 * SECTOR)]))
+    with open_image(str(path)) as opened_files:
+        assert_same(opened_files.disc, SECOND)
+        stream = open_stream(Extents(opened_files.disc, [Extent(20 * SECTOR, 30 * SECTOR)]))
         assert stream.pread(stream.size, 0) == SECOND[20 * SECTOR : 50 * SECTOR]
 
 
@@ -386,6 +372,6 @@ def test_images_of_chdman_are_read(tmp_path: Path, codec: str) -> None:
         paths = ("-i", source, "-o", tmp_path / f"{name}.chd")
         chdman("createraw", *paths, "-us", "2048", "-hs", "4096", "-c", codec, *more)
     (tmp_path / "oldest.chd").rename(tmp_path / "by another name.CHD")
-    with open_image(str(tmp_path / "child.chd")) as opened:
-        assert_same(opened.disc, SECOND)
-        assert len(opened.files) == (2 if codec == "zlib" else 1), "uncompressed ones hold everything"
+    with open_image(str(tmp_path / "child.chd")) as opened_files:
+        assert_same(opened_files.disc, SECOND)
+        assert len(opened_files.files) == (2 if codec == "zlib" else 1), "uncompressed ones hold everything"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import pytest
@@ -63,3 +64,21 @@ def assert_refused(source: Readable, n: int, offset: int) -> None:
     """Reading this range is an error of the image."""
     with pytest.raises(ImageError):
         source.pread(n, offset)
+
+
+def damaged(image: bytes, changes: Iterable[tuple[float, int]], cut: float | None) -> bytes:
+    """An image with some bytes changed, each at a fraction of its length, and cut off at another one."""
+    made = bytearray(image)
+    for place, value in changes:
+        made[int(place * len(made))] = value
+    return bytes(made if cut is None else made[: int(cut * len(made))])
+
+
+def assert_right_or_lost(pread: Callable[[int, int], bytes], size: int, plain: bytes, step: int) -> None:
+    """Every piece of a damaged disc of `size` bytes is that of the plain one, or cannot be read."""
+    for at in range(0, min(size, 2 * len(plain)), step):
+        try:
+            found = pread(step, at)
+        except ImageError:
+            continue
+        assert found == plain[at : at + step][: size - at]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-import re
 import struct
-import subprocess
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +13,9 @@ from typing import Final
 
 import pytest
 from writers.chd import PARENT, Hunk, version_5
+from writers.chdman import chdman, version
 from writers.edc import form_1, form_2, mode_1
 from writers.sources import Memory
-from writers.tools import find, require
 
 from isofs.image import chd, ecc
 from isofs.image.blockmap import BlockMap
@@ -31,21 +29,8 @@ Twin = tuple[ModuleType, ModuleType]
 SECTORS: Final = 150
 
 
-@cache
-def version() -> tuple[int, ...]:
-    """That of the chdman there is; of none (0,)."""
-    tool = find("chdman")
-    told = subprocess.run([tool], capture_output=True, text=True, check=False).stdout if tool else ""
-    found = re.search(r"manager (\d+)\.(\d+)", told)
-    return tuple(map(int, found.groups())) if found else (0,)
-
-
 ZSTD: Final = version() >= (0, 264)
 """Whether it knows zstd, and createdvd."""
-
-
-def run(*arguments: str | Path) -> None:
-    subprocess.run([require("chdman"), *map(str, arguments)], capture_output=True, check=True)
 
 
 def plain() -> bytes:
@@ -88,7 +73,7 @@ def assert_unpacked(disc: Disc, expected: bytes) -> None:
 def raw(tmp_path: Path, path: Path) -> bytes:
     """What chdman gives as the decoded bytes."""
     out = tmp_path / "raw.bin"
-    run("extractraw", "-i", path, "-o", out, "-f")
+    chdman("extractraw", "-i", path, "-o", out, "-f")
     return out.read_bytes()
 
 
@@ -106,7 +91,7 @@ def test_raw_images_by_each_codec(twin: Twin, tmp_path: Path, codec: str, kind: 
     disc = plain()
     (tmp_path / "disc").write_bytes(disc)
     made = tmp_path / "disc.chd"
-    run("createraw", "-i", tmp_path / "disc", "-o", made, "-hs", str(size), "-us", "2048", "-c", codec)
+    chdman("createraw", "-i", tmp_path / "disc", "-o", made, "-hs", str(size), "-us", "2048", "-c", codec)
     image = opened(made)
     assert kind in kinds(image.blocks)
     assert image.blocks.tracks == ()
@@ -124,8 +109,8 @@ def test_usual_images_and_their_children(tmp_path: Path, command: str) -> None:
     sizes = ["-hs", "4096"] + (["-us", "2048"] if command == "createraw" else [])
     for name, disc in (("first", first), ("second", second)):
         (tmp_path / name).write_bytes(disc)
-    run(command, "-i", tmp_path / "first", "-o", tmp_path / "first.chd", *sizes)
-    run(command, "-i", tmp_path / "second", "-o", tmp_path / "second.chd", *sizes, "-op", tmp_path / "first.chd")
+    chdman(command, "-i", tmp_path / "first", "-o", tmp_path / "first.chd", *sizes)
+    chdman(command, "-i", tmp_path / "second", "-o", tmp_path / "second.chd", *sizes, "-op", tmp_path / "first.chd")
     parent = opened(tmp_path / "first.chd")
     assert_unpacked(parent, first)
     assert parent.blocks.parent == b""
@@ -146,8 +131,8 @@ def test_children_without_compression(tmp_path: Path, codec: str) -> None:
     for name, disc in (("first", first), ("second", second)):
         (tmp_path / name).write_bytes(disc)
     sizes = ["-hs", "4096", "-us", "2048"]
-    run("createraw", "-i", tmp_path / "first", "-o", tmp_path / "first.chd", *sizes)
-    run(
+    chdman("createraw", "-i", tmp_path / "first", "-o", tmp_path / "first.chd", *sizes)
+    chdman(
         "createraw",
         "-i",
         tmp_path / "second",
@@ -204,7 +189,7 @@ def swapped(data: bytes) -> bytes:
 def test_data_tracks_by_each_codec(twin: Twin, tmp_path: Path, codec: str, kind: str, mode: int) -> None:
     data = data_track(mode, SECTORS)
     made = tmp_path / "disc.chd"
-    run("createcd", "-i", sheet(tmp_path, (f"MODE{mode}/2352", data)), "-o", made, "-c", codec)
+    chdman("createcd", "-i", sheet(tmp_path, (f"MODE{mode}/2352", data)), "-o", made, "-c", codec)
     image = opened(made)
     assert kind in kinds(image.blocks)
     assert_unpacked(image, raw(tmp_path, made))
@@ -218,7 +203,7 @@ def test_cooked_tracks(tmp_path: Path) -> None:
     disc = plain()
     (tmp_path / "disc.iso").write_bytes(disc)
     made = tmp_path / "disc.chd"
-    run("createcd", "-i", tmp_path / "disc.iso", "-o", made)
+    chdman("createcd", "-i", tmp_path / "disc.iso", "-o", made)
     image = opened(made)
     assert_unpacked(image, raw(tmp_path, made))
     (track,) = image.blocks.tracks
@@ -231,7 +216,7 @@ def test_tracks_of_several_kinds(tmp_path: Path) -> None:
     data, audio = data_track(1, 61), wave(2352 * 30)
     more = data_track(2, 9)
     made = tmp_path / "disc.chd"
-    run("createcd", "-i", sheet(tmp_path, ("MODE1/2352", data), ("AUDIO", audio), ("MODE2/2352", more)), "-o", made)
+    chdman("createcd", "-i", sheet(tmp_path, ("MODE1/2352", data), ("AUDIO", audio), ("MODE2/2352", more)), "-o", made)
     image = opened(made)
     assert_unpacked(image, raw(tmp_path, made))
     assert "CD FLAC" in kinds(image.blocks)
@@ -253,7 +238,7 @@ def test_gd_roms(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     (tmp_path / "disc.gdi").write_text("3\n1 0 4 2352 1.bin 0\n2 40 0 2352 2.raw 0\n3 45000 4 2352 3.bin 0\n")
     made = tmp_path / "disc.chd"
-    run("createcd", "-i", tmp_path / "disc.gdi", "-o", made, "-c", "cdzl")
+    chdman("createcd", "-i", tmp_path / "disc.gdi", "-o", made, "-c", "cdzl")
     image = opened(made)
     assert [(track.mode, track.start, track.count, track.session) for track in image.blocks.tracks] == [
         ("mode 1", 0, 40, 1),
@@ -268,8 +253,8 @@ def test_gd_roms(tmp_path: Path) -> None:
 def test_versions_after_a_copy(tmp_path: Path) -> None:
     """chdman copy packs anew: the same bytes, other codecs."""
     (tmp_path / "disc").write_bytes(plain())
-    run("createraw", "-i", tmp_path / "disc", "-o", tmp_path / "1.chd", "-hs", "4096", "-us", "2048", "-c", "lzma")
-    run("copy", "-i", tmp_path / "1.chd", "-o", tmp_path / "2.chd", "-c", "zlib,huff")
+    chdman("createraw", "-i", tmp_path / "disc", "-o", tmp_path / "1.chd", "-hs", "4096", "-us", "2048", "-c", "lzma")
+    chdman("copy", "-i", tmp_path / "1.chd", "-o", tmp_path / "2.chd", "-c", "zlib,huff")
     image = opened(tmp_path / "2.chd")
     assert "LZMA" not in kinds(image.blocks)
     assert_unpacked(image, plain())
