@@ -759,9 +759,9 @@ def test_an_empty_image_is_a_failed_mount(mounting: Mounting, tmp_path: Path) ->
 
 
 def test_a_known_format_that_is_not_read_is_refused_by_name(mounting: Mounting, tmp_path: Path) -> None:
-    image = tmp_path / "disc.chd"
-    image.write_bytes(b"MComprHD".ljust(4096, b"\0"))
-    assert "a CHD image" in fails(32, "mount", image, mounting.point())
+    image = tmp_path / "disc.isz"
+    image.write_bytes(b"IsZ!".ljust(4096, b"\0"))
+    assert "an ISZ image (UltraISO)" in fails(32, "mount", image, mounting.point())
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "device"])
