@@ -24,16 +24,16 @@ from .. import limits
 from ..errors import ImageError
 from . import refusals
 from .beside import Beside
+from .sectors import FIRST_DESCRIPTOR, SECTOR, SYNC
 from .source import FileSource, Joined, Source
 
-_SECTOR: Final = 2048
-_DESCRIPTOR_AT: Final = 16 * _SECTOR
+_DESCRIPTOR_AT: Final = FIRST_DESCRIPTOR * SECTOR
+_FIRST_SECTOR: Final = SYNC + b"\0\2\0"
+"""A raw sector whose header says that it is the disc's first: any other may as well begin a later part."""
 _VOLUME_SIZE: Final = struct.Struct("<80xI")
-_LEFT_OUT: Final = 150 * _SECTOR
+_LEFT_OUT: Final = 150 * SECTOR
 """What images of CDs may lack at the end of the volume."""
 _CSO: Final = struct.Struct("<4sIQIBB2x")
-_CONTAINERS: Final = (b"CISO", b"ZISO", b"DAX\0", b"JISO")
-_SYNC: Final = b"\0" + b"\xff" * 10 + b"\0"
 
 _PATTERNS: Final = (
     (re.compile(r"(?is)(?P<before>.+\.)(?P<number>\d{2,3})(?P<behind>)"), True),
@@ -148,15 +148,17 @@ def _refuse_later(file: FileSource, name: _Name, first: FileSource) -> None:
 
 def _is_image(source: Source) -> bool:
     """Whether a file begins as no part but the first of an image does."""
+    from . import CONTAINERS  # the package is there by the time that this is asked
+
     head = source.pread(16, 0)
-    if head.startswith((*_CONTAINERS, _SYNC)) or _descriptor(source):
+    if head.startswith((*(magic for magic, _ in CONTAINERS), _FIRST_SECTOR)) or _descriptor(source):
         return True
     return any(head.startswith(magic.magic) for magic in refusals.MAGICS if magic.at == 0)
 
 
 def _descriptor(source: Source) -> bytes:
     """The first volume descriptor of a plain disc, or nothing."""
-    found = source.pread(_SECTOR, _DESCRIPTOR_AT)
+    found = source.pread(SECTOR, _DESCRIPTOR_AT)
     return found if found[1:6] in (b"CD001", b"BEA01") else b""
 
 
@@ -175,5 +177,5 @@ def _size_told(source: Source) -> int | None:
     descriptor = _descriptor(source)
     if descriptor[:6] == b"\1CD001":
         (sectors,) = _VOLUME_SIZE.unpack_from(descriptor)
-        return max(int(sectors) * _SECTOR - _LEFT_OUT, 0)
+        return max(int(sectors) * SECTOR - _LEFT_OUT, 0)
     return None

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ..errors import ImageError
 from .sectors import FIRST_DESCRIPTOR, SECTOR, SYNC, Sectors, Track
-from .source import Source
+from .source import Source, glance
 
 _DESCRIPTORS: Final = 16
 """Sectors in which the primary descriptor is looked for."""
@@ -79,7 +78,7 @@ def _start(track: Track) -> int:
         return 0
     first = track.start + FIRST_DESCRIPTOR + 1
     for sector in range(first, min(first + _ROOTS, track.end)):
-        record = _bytes(disc, 34, sector * SECTOR)
+        record = glance(disc, 34, sector * SECTOR)
         if record[2:6] == descriptor[158:162] and record[32:34] == b"\1\0":
             return extent - sector
     return 0
@@ -89,18 +88,10 @@ def _primary(track: Track) -> bytes:
     """The primary volume descriptor; empty if there is none."""
     disc = Sectors([track])
     first = track.start + FIRST_DESCRIPTOR
-    found = (_bytes(disc, SECTOR, sector * SECTOR) for sector in range(first, first + _DESCRIPTORS))
+    found = (glance(disc, SECTOR, sector * SECTOR) for sector in range(first, first + _DESCRIPTORS))
     return next((raw for raw in found if raw[:6] == b"\1CD001" and len(raw) == SECTOR), b"")
 
 
 def _is_sector(track: Track, number: int) -> bool:
     assert track.source is not None
-    return _bytes(track.source, len(SYNC), track.position + number * track.stride) == SYNC
-
-
-def _bytes(source: Source, n: int, at: int) -> bytes:
-    """Bytes to look for marks in: none where they cannot be had."""
-    try:
-        return source.pread(n, at)
-    except ImageError:
-        return b""
+    return glance(track.source, len(SYNC), track.position + number * track.stride) == SYNC

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, NoReturn
 
-from ..errors import ImageError, IsofsError, NotADisc, UnsupportedError
+from ..errors import IsofsError, NotADisc, UnsupportedError
 from .sectors import FIRST_DESCRIPTOR, SECTOR, SYNC
-from .source import Source
+from .source import Source, glance
 
 _DESCRIPTORS: Final = 16
 """Sectors from 16 on in which a UDF mark is looked for."""
@@ -125,45 +125,37 @@ def refuse(source: Source) -> NoReturn:
     `NotADisc`; `ImageError` where damage may be the reason.
     """
     find_magic(source, WEAK_MAGICS)
-    if _bytes(source, len(SYNC), 0) == SYNC:
+    if glance(source, len(SYNC), 0) == SYNC:
         raise NotADisc(
             "a raw CD image without an ISO 9660 file system (an audio or game console disc)", "open it with an emulator"
         )
     source.pread(SECTOR, FIRST_DESCRIPTOR * SECTOR)  # damage there is the better reason
-    start = _bytes(source, 16, 0).hex(" ")
+    start = glance(source, 16, 0).hex(" ")
     raise NotADisc(f"not a disc image that isofs knows ({source.size} bytes, beginning with {start})", "check the file")
 
 
 def nested(source: Source, containers: tuple[bytes, ...]) -> None:
     """Refuses decoded bytes that are a container again, or something else with a strong magic."""
     find_magic(source, MAGICS)
-    if _bytes(source, max(map(len, containers)), 0).startswith(containers):
+    if glance(source, max(map(len, containers)), 0).startswith(containers):
         raise UnsupportedError("a compressed image inside a compressed image", "unpack the outer one")
 
 
 def find_udf(source: Source) -> None:
     """Refuses a disc of UDF alone."""
     for sector in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + _DESCRIPTORS):
-        if _bytes(source, 5, sector * SECTOR + 1) in (b"BEA01", b"NSR02", b"NSR03"):
+        if glance(source, 5, sector * SECTOR + 1) in (b"BEA01", b"NSR02", b"NSR03"):
             raise UnsupportedError("a UDF disc without ISO 9660", "not read yet; mount it with mount -o loop -t udf")
-
-
-def _bytes(source: Source, n: int, at: int) -> bytes:
-    """Bytes to look for marks in: none where they cannot be had, since one damaged block does not unmake a disc."""
-    try:
-        return source.pread(n, at)
-    except ImageError:
-        return b""
 
 
 def find_magic(source: Source, magics: tuple[Magic, ...]) -> None:
     """Raises the error of the first magic that is found."""
     for entry in magics:
         at = entry.at if entry.at >= 0 else source.size + entry.at
-        if at >= 0 and _bytes(source, len(entry.magic), at) == entry.magic:
-            if entry.magic.startswith(b"BZh") and _bytes(source, 6, 4) != b"1AY&SY":
+        if at >= 0 and glance(source, len(entry.magic), at) == entry.magic:
+            if entry.magic.startswith(b"BZh") and glance(source, 6, 4) != b"1AY&SY":
                 continue
-            if entry.magic.startswith(b"FAT") and _bytes(source, 2, 510) != b"\x55\xaa":
+            if entry.magic.startswith(b"FAT") and glance(source, 2, 510) != b"\x55\xaa":
                 continue
             raise entry.error(entry.name, entry.remedy)
 
@@ -171,6 +163,6 @@ def find_magic(source: Source, magics: tuple[Magic, ...]) -> None:
 def warnings(source: Source) -> list[str]:
     """What a person should know about a disc that is read."""
     magic = b"MICROSOFT*XBOX*MEDIA"
-    if any(_bytes(source, len(magic), at) == magic for at in _XBOX_PARTITIONS):
+    if any(glance(source, len(magic), at) == magic for at in _XBOX_PARTITIONS):
         return ["an Xbox disc: its game is in an XDVDFS partition, which is not read; this is the video part"]
     return []

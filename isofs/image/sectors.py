@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from ..errors import ImageError, UsageError
-from .source import Extent, Extents, Source, Stream, open_stream
+from .source import Extent, Extents, Source, Stream, glance, open_stream
 
 SECTOR: Final = 2048
 """Bytes of a sector's data, as ISO 9660 counts them."""
@@ -138,12 +138,12 @@ def find_layout(source: Source, position: int = 0) -> Layout | None:
         best = max(found, key=lambda layout: _descriptors(source, layout))
         return _with_header(source, best)
     places = range(position + FIRST_DESCRIPTOR * SECTOR, position + (FIRST_DESCRIPTOR + _DESCRIPTORS) * SECTOR, SECTOR)
-    return plain if any(_bytes(source, 5, place + 1) == b"CD001" for place in places) else None
+    return plain if any(glance(source, 5, place + 1) == b"CD001" for place in places) else None
 
 
 def find_raw(source: Source) -> Layout | None:
     """The layout of raw sectors that do not begin where the file does, by their sync patterns; None: none found."""
-    head = _bytes(source, _SYNC_SEARCH, 0)
+    head = glance(source, _SYNC_SEARCH, 0)
     at = head.find(SYNC)
     while 0 <= at < len(head):
         if any(all(head.startswith(SYNC, at + i * stride) for i in (1, 2)) for stride in _WHOLE):
@@ -157,7 +157,7 @@ def _descriptors(source: Source, layout: Layout) -> int:
     count = 0
     place = layout.position + FIRST_DESCRIPTOR * layout.stride + layout.offset
     while count < _DESCRIPTORS:
-        raw = _bytes(source, 15, place)
+        raw = glance(source, 15, place)
         iso = raw[1:6] == b"CD001" and raw[0] in _KINDS
         if not iso and raw[9:14] != b"CDROM":
             break
@@ -170,18 +170,10 @@ def _with_header(source: Source, layout: Layout) -> Layout:
     """The layout, told by headers where they are stored: the mode of sector 16 must lead to the place found."""
     if layout.stride < RAW or layout.offset not in (16, 24):
         return layout
-    mode = _bytes(source, 1, layout.position + FIRST_DESCRIPTOR * layout.stride + 15)
+    mode = glance(source, 1, layout.position + FIRST_DESCRIPTOR * layout.stride + 15)
     if mode == b"\1" and layout.offset == 16:
         return layout._replace(offset=24, header=True)
     return layout._replace(header=mode == b"\2")
-
-
-def _bytes(source: Source, n: int, at: int) -> bytes:
-    """Bytes to look for marks in: none where they cannot be had, since one damaged block does not unmake a disc."""
-    try:
-        return source.pread(n, at)
-    except ImageError:
-        return b""
 
 
 class Sectors:
@@ -347,7 +339,7 @@ def choose(tracks: Sequence[Track], number: int | None, session: int | None) -> 
 
 def _has_volume(track: Track) -> bool:
     disc = Sectors([track])
-    heads = (_bytes(disc, 14, sector * SECTOR) for sector in _descriptor_sectors(track.start))
+    heads = (glance(disc, 14, sector * SECTOR) for sector in _descriptor_sectors(track.start))
     return any(head[1:6] == b"CD001" or head[9:14] == b"CDROM" for head in heads)
 
 
@@ -361,7 +353,7 @@ def counts_from_itself(disc: Source, start: int) -> bool:
 
     The root directory's first record is the judge: it must be where its descriptor says, and say so itself.
     """
-    sectors = (_bytes(disc, SECTOR, sector * SECTOR) for sector in _descriptor_sectors(start))
+    sectors = (glance(disc, SECTOR, sector * SECTOR) for sector in _descriptor_sectors(start))
     raw = next((raw for raw in sectors if raw[:6] == b"\1CD001"), b"")
     if not start or len(raw) < SECTOR:
         return False
@@ -370,7 +362,7 @@ def counts_from_itself(disc: Source, start: int) -> bool:
     place = int.from_bytes(extent, "little") * block_size
 
     def is_root(at: int) -> bool:
-        record = _bytes(disc, 34, at)
+        record = glance(disc, 34, at)
         return len(record) == 34 and record[32:34] == b"\1\0" and record[2:6] == extent
 
     return not is_root(place) and is_root(place + start * SECTOR)

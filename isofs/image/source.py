@@ -55,6 +55,14 @@ class Source(Protocol):
         ...
 
 
+def glance(source: Source, n: int, offset: int) -> bytes:
+    """`n` bytes to look for marks in: none where they cannot be had, since one damaged block does not unmake a disc."""
+    try:
+        return source.pread(n, offset)
+    except ImageError:
+        return b""
+
+
 class FileSource:
     """A regular file or block device, opened for reading.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from writers.containers import cso, sample_disc, zso
+from writers.edc import mode_1, raw_disc
 from writers.sources import assert_same
 from writers.tools import require
 
@@ -86,6 +87,24 @@ def test_discs_of_a_set_are_not_joined(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(CSO)
     for path in tmp_path.iterdir():
         assert_same(opened(path), path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "head", [b"MComprHD", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"JISO", b"\0" + b"\xff" * 10 + b"\0\0\2\0\1"]
+)
+def test_what_begins_like_an_image_of_any_container_is_no_part(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "x.001").write_bytes(DISC[:300_000])
+    (tmp_path / "x.002").write_bytes(head.ljust(4096, b"x"))
+    assert opened(tmp_path / "x.001").size == 300_000
+
+
+def test_raw_sectors_split_between_two_of_them_are_joined(tmp_path: Path) -> None:
+    raw = raw_disc(DISC, mode_1)
+    for number in range(3):
+        (tmp_path / f"x.i{number:02}").write_bytes(
+            raw[number * 40 * 2352 : (number + 1) * 40 * 2352 if number < 2 else None]
+        )
+    assert_same(opened(tmp_path / "x.i00"), raw)
 
 
 def test_disc_that_is_cut_off_is_not_joined_with_the_next_disc(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Final
 from ... import limits
 from ...errors import ImageError
 from ..sectors import RAW, SECTOR, SYNC, Layout, Mode, Track, find_layout
-from ..source import Source
+from ..source import Source, glance
 from . import Sheet
 
 FRAMES: Final = 75
@@ -49,7 +49,7 @@ def address(source: Source, position: int) -> int | None:
 
     Minute, second and frame stand at 12 in BCD and count from the lead-in, 150 sectors earlier.
     """
-    raw = _bytes(source, 16, position)
+    raw = glance(source, 16, position)
     if len(raw) < 16 or raw[:12] != SYNC:
         return None
     digits = raw[12:15].hex()
@@ -193,28 +193,20 @@ def _found(source: Source, told: Layout) -> Layout:
 
 def _whole(source: Source, told: Layout) -> Iterator[Layout]:
     """What sync patterns show: the first sector's, and that of the next one unless there is none."""
-    if _bytes(source, len(SYNC), told.position) != SYNC:
+    if glance(source, len(SYNC), told.position) != SYNC:
         return
     for stride in sorted(_WHOLE, key=lambda stride: stride != told.stride):
         at = told.position + stride
-        if _bytes(source, len(SYNC), at) == SYNC or (stride == told.stride and at + stride > source.size):
+        if glance(source, len(SYNC), at) == SYNC or (stride == told.stride and at + stride > source.size):
             yield Layout(stride, HEADER_OFFSET, True, told.position)
 
 
 def _mode(source: Source, layout: Layout, told: Mode) -> Mode:
     if layout.header:
         stored: dict[bytes, Mode] = {b"\1": "mode 1", b"\2": "mode 2"}
-        return stored.get(_bytes(source, 1, layout.position + 15), told)
+        return stored.get(glance(source, 1, layout.position + 15), told)
     return "mode 2" if layout.stride in _MODE_2 else told
 
 
 def _words(layout: Layout) -> str:
     return f"sectors of {layout.stride} bytes" + ("" if layout.header or layout.stride < RAW else " without header")
-
-
-def _bytes(source: Source, n: int, at: int) -> bytes:
-    """Bytes to look for marks in: none where they cannot be had."""
-    try:
-        return source.pread(n, at)
-    except ImageError:
-        return b""
