@@ -26,7 +26,14 @@ from ..errors import (
 from .output import complain
 from .parser import Parser
 
-COMMANDS: Final = ("mount", "umount", "list", "stats", "info", "ls", "cat", "extract", "verify", "convert")
+COMMANDS: Final = (
+    *("mount", "umount", "open", "list", "stats", "info", "ls", "cat", "extract", "verify", "convert"),
+    "install-system",
+)
+
+
+HELPERS: Final = ("mount.isofs", "mount.fuse.isofs", "mount.fuse3.isofs")
+"""The names by which mount(8) looks for helpers of the types isofs and fuse.isofs."""
 
 
 def build_parser(wanted: str = "") -> Parser:
@@ -43,7 +50,7 @@ def build_parser(wanted: str = "") -> Parser:
         if wanted in COMMANDS and name != wanted:
             commands.add_parser(name)
             continue
-        module = import_module(f"{__name__}.{name}")
+        module = import_module(f"{__name__}.{name.replace('-', '_')}")
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.configure(command)
         command.set_defaults(run=module.run)
@@ -89,6 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: Sequence[str] | None, args: Namespace) -> int:
     words = sys.argv[1:] if argv is None else argv
+    program = sys.argv[0] if argv is None else "isofs"
+    if _is_for_helper(program, words):
+        from . import helper
+
+        return helper.run(program, words, args)
     parser = build_parser(words[0] if words else "")
     parser.parse_args(words, args)
     if args.version:
@@ -102,6 +114,15 @@ def _dispatch(argv: Sequence[str] | None, args: Namespace) -> int:
         parser.error("no command")
     code: int = args.run(args)
     return code
+
+
+def _is_for_helper(program: str, words: Sequence[str]) -> bool:
+    """Whether a command line is the mount helper's: by the program's name, or since it begins with two files."""
+    if os.path.basename(program) in HELPERS:
+        return True
+    if len(words) < 2 or words[0] in COMMANDS or any(word.startswith("-") for word in words[:2]):
+        return False
+    return "/" in words[0] or "." in words[0] or os.path.lexists(words[0])  # else it is a command that does not exist
 
 
 def _open_standard_streams() -> None:

@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import limits
 from ..errors import EXIT_OK
 from .opening import add_image, opened
 from .output import shown
@@ -22,6 +23,8 @@ HELP = "tell what an image is"
 
 _FRAMES: Final = 75
 """Sectors in a second."""
+_LOOKED_FOR: Final = 8 * limits.MIB
+"""Bytes behind the first session in which further ones are looked for: `-o session=` looks further."""
 
 
 def configure(parser: Parser) -> None:
@@ -55,6 +58,7 @@ def _facts(image: Image, volume: Volume) -> dict[str, Any]:
         "files": [_text(file.path) for file in image.files],
         "sector_size": image.track.stride if image.track else SECTOR,
         "tracks": [_track(image, track) for track in image.tracks],
+        "sessions": image.sessions(_LOOKED_FOR),
         "compression_block_size": None,
     }
     if image.blocks is not None:
@@ -132,6 +136,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             *((name, _words(value)) for name, value in facts["container"].items()),
         ]
     lines += [(f"track {track['number']}", _track_line(track)) for track in facts["tracks"]]
+    if len(facts["sessions"]) > 1:
+        lines += [(f"session {number}", f"from sector {start}") for number, start in enumerate(facts["sessions"])]
     extras = [
         f"Joliet level {facts['joliet_level']}" if facts["joliet_level"] else "",
         "ISO 9660:1999" if facts["enhanced"] else "",

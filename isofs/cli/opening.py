@@ -31,30 +31,35 @@ def _option_help() -> str:
 
 
 @contextmanager
-def opened_image(args: Namespace) -> Iterator[tuple[Image, Options]]:
-    """The image and the options of a command line; nothing is said about it yet."""
+def opened_image(args: Namespace, options: Options | None = None) -> Iterator[tuple[Image, Options]]:
+    """The image and the options of a command line, unless they were parsed already; nothing is said about it yet."""
     from ..image import open_image
     from ..mount.options import parse_options
     from .progress import progress
 
-    options = parse_options(args.options)
+    options = options or parse_options(args.options)
     wishes = options.wishes._replace(progress=progress)
     with open_image(args.image, cache=options.cache, threads=options.threads, wishes=wishes) as image:
         yield image, options
 
 
 @contextmanager
-def opened(args: Namespace) -> Iterator[tuple[Image, Volume, Options]]:
-    """The image, its tree and the options of a command line. Warnings and findings go to stderr."""
+def opened(args: Namespace, options: Options | None = None) -> Iterator[tuple[Image, Volume, Options]]:
+    """The image, its tree and the options of a command line, unless they were parsed already.
+
+    Warnings and findings go to stderr.
+    """
     from ..volume import open_volume
     from .output import warn
 
-    with opened_image(args) as (image, options):
+    with opened_image(args, options) as (image, options):
         volume = open_volume(image, options.view)
 
         def report(finding: Finding) -> None:
             warn(image.path, f"byte {finding.offset}: {finding.words}")
 
+        for name in options.unused:
+            warn(image.path, f"option {name} has no effect")
         for words in image.warnings:
             warn(image.path, words)
         for finding in volume.findings.found:

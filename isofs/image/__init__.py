@@ -20,8 +20,8 @@ from .beside import Beside
 from .blockmap import BlockMap
 from .cache import BlockCache, RunCache
 from .disc import Disc
-from .places import cut_out, placed, without_audio
-from .sectors import SECTOR, Sectors, Track, choose, counts_from_itself, find_layout, find_raw
+from .places import cut_out, find_sessions, holds, placed, without_audio
+from .sectors import SECTOR, Layout, Sectors, Track, choose, counts_from_itself, find_layout, find_raw
 from .source import Extent, Extents, FileSource, Source
 from .wishes import NO_WISHES, Wishes
 
@@ -62,6 +62,10 @@ class Image:
         """Decoded runs of files, where blocks are small enough."""
         self.sheet = ""
         """What kind of sheet tells the tracks; empty if none does."""
+        self._told = False
+        """Whether a sheet or the container tells the tracks."""
+        if wishes.sbsector is not None and wishes.session is not None:
+            raise UsageError("options session and sbsector exclude each other", "leave one of them out")
         self._beside = Beside(path)
         try:
             self.file = self._beside.adopt(path)
@@ -72,9 +76,10 @@ class Image:
                 raise UsageError("it has no parent", "leave parent= out")
             self.decoded = source if self.blocks is None else self._decoded(source, self.blocks, cache, threads, wishes)
             """The bytes that the container holds: the file's own if it is none."""
-            self.tracks = self._tracks(source)
+            self.tracks = self._tracks(source, wishes)
             """The tracks of the disc; none for plain sectors of 2048 bytes from its begin to its end."""
-            self.disc, self.track, self.first_sector = self._disc(wishes)
+            self.disc, self.track, self._start = self._disc(wishes)
+            self.first_sector = self._volume_start(wishes)
         except BaseException:
             self.close()
             raise
@@ -103,7 +108,14 @@ class Image:
         """The sectors of the volume's track, 2048 bytes each; of a disc that is not told in tracks, all."""
         if self.track is None:
             return self.disc
-        return Extents(self.disc, [Extent(self.first_sector * SECTOR, self.track.count * SECTOR)], "the track")
+        return Extents(self.disc, [Extent(self._start * SECTOR, self.track.count * SECTOR)], "the track")
+
+    def sessions(self, most: int | None = None) -> list[int]:
+        """The sectors where sessions begin, found by a look at the disc; with `most` at so many bytes behind the first.
+
+        Empty where tracks are told: they know their sessions.
+        """
+        return [] if self._told else find_sessions(self.disc, self._start, most)
 
     def close(self) -> None:
         """Closes the files. Reads fail from then on."""
@@ -145,11 +157,12 @@ class Image:
             self.runs = RunCache(source, blocks, limit=cache - cache // _FOR_BLOCKS, threads=threads)
         return Disc(source, blocks, self.cache, self.runs)
 
-    def _tracks(self, source: Source) -> tuple[Track, ...]:
+    def _tracks(self, source: Source, wishes: Wishes) -> tuple[Track, ...]:
         """The tracks that the container, a sheet or the content tells. Raises what `refusals` do for no disc."""
         decoded, blocks = self.decoded, self.blocks
         if blocks is not None and blocks.tracks:
-            return placed([track._replace(source=decoded) for track in blocks.tracks])
+            self._told = True
+            return placed([track._replace(source=decoded) for track in blocks.tracks], wishes.shift)
         if blocks is None:
             refusals.find_magic(source, refusals.MAGICS)
             from .sheets import find_sheet
@@ -157,13 +170,16 @@ class Image:
             sheet = find_sheet(source)
             if sheet is not None:
                 found = sheet.open_sheet(source, self._beside)
+                self._told = True
                 self.sheet = found.format
                 self.warnings += found.warnings
-                return tuple(found.tracks)
+                return tuple(found.tracks) if wishes.shift is None else placed(found.tracks, wishes.shift)
         try:
             if blocks is not None:
                 refusals.nested(decoded, _MAGICS)
             layout = find_layout(decoded)
+            if layout is None and wishes.sbsector:
+                layout = _plain_from(decoded, wishes.sbsector)
             if layout is None:
                 refusals.find_udf(decoded)
                 layout = find_raw(decoded)
@@ -175,14 +191,16 @@ class Image:
             raise type(error)(f"{error.reason} (inside {blocks.format})", error.remedy) from None
         self.warnings += refusals.warnings(decoded)
         if layout.stride == SECTOR and not layout.position:
-            track = cut_out(decoded)
+            track = cut_out(decoded, wishes.shift)
             return () if track is None else (track,)
-        return placed([without_audio(layout.track(decoded))])
+        return placed([without_audio(layout.track(decoded))], wishes.shift)
 
     def _disc(self, wishes: Wishes) -> tuple[Source, Track | None, int]:
         """The disc, the track of the volume and where on the disc that begins."""
         tracks = self.tracks
-        track = choose(tracks, wishes.track, wishes.session)
+        track = choose(tracks, wishes.track, wishes.session if self._told and wishes.session != "last" else None)
+        if wishes.sbsector is not None and self._told:
+            track = holds(tracks, wishes.sbsector)
         if track is None:
             return (Sectors(tracks) if tracks else self.decoded), None, 0
         if len(tracks) == 1 and track.stride == SECTOR and not track.start:
@@ -190,10 +208,24 @@ class Image:
             if track.source.size == track.count * SECTOR:  # what holds the track holds nothing else
                 return track.source, track, 0
         disc = Sectors(tracks)
-        if counts_from_itself(disc, track.start):
+        if wishes.sbsector is None and counts_from_itself(disc, track.start):
             own = [other._replace(start=other.start - track.start) for other in tracks if other.start >= track.start]
             return Sectors(own), track, 0
         return disc, track, track.start
+
+    def _volume_start(self, wishes: Wishes) -> int:
+        """The sector of the disc where the volume begins."""
+        if wishes.sbsector is not None:
+            return wishes.sbsector
+        if wishes.session is None or self._told:
+            return self._start
+        found = self.sessions()
+        if wishes.session == "last":
+            return found[-1] if found else self._start
+        if wishes.session >= len(found):
+            known = ", ".join(map(str, range(len(found))))
+            raise UsageError(f"session {wishes.session} is not on the disc", f"sessions: {known or 'none'}")
+        return found[wishes.session]
 
 
 def open_image(
@@ -211,6 +243,12 @@ def open_image(
     except IsofsError as error:
         error.path = error.path or path
         raise
+
+
+def _plain_from(source: Source, sector: int) -> Layout | None:
+    """The layout of plain sectors, if there is a volume that begins at a sector of them."""
+    layout = find_layout(source, sector * SECTOR)
+    return layout._replace(position=0) if layout is not None and layout.stride == SECTOR else None
 
 
 def _block_map(source: Source, wishes: Wishes) -> BlockMap | None:

@@ -351,7 +351,8 @@ def _descriptor_sectors(start: int) -> range:
 def counts_from_itself(disc: Source, start: int) -> bool:
     """Whether the volume whose track begins at sector `start` counts its blocks from there, not from the disc's start.
 
-    The root directory's first record is the judge: it must be where its descriptor says, and say so itself.
+    The root directory's first record is the judge: it must be where its descriptor says, and say so itself. A volume's
+    root is not in front of its own track; what is there is another one's.
     """
     sectors = (glance(disc, SECTOR, sector * SECTOR) for sector in _descriptor_sectors(start))
     raw = next((raw for raw in sectors if raw[:6] == b"\1CD001"), b"")
@@ -365,4 +366,5 @@ def counts_from_itself(disc: Source, start: int) -> bool:
         record = glance(disc, 34, at)
         return len(record) == 34 and record[32:34] == b"\1\0" and record[2:6] == extent
 
-    return not is_root(place) and is_root(place + start * SECTOR)
+    first = start * SECTOR
+    return is_root(first + place) and (place < first or not is_root(place))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
 """`progress(title, total)` begins something long of `total` bytes; what it gives takes bytes done, a few at a time."""
@@ -21,8 +21,13 @@ class Wishes(NamedTuple):
 
     track: int | None = None
     """The data track to mount; None: the first one of the session."""
-    session: int | None = None
-    """The session to mount, from 0 as the kernel counts; None: the last one that a sheet tells."""
+    session: int | Literal["last"] | None = None
+    """The session to mount, from 0 as the kernel counts. Where nothing tells the sessions they are looked for. None:
+    the last one that is told, else the volume of sector 16."""
+    sbsector: int | None = None
+    """The sector of the disc where the volume to mount begins."""
+    shift: int | None = None
+    """The sector of its disc that is the image's first one; None: the image tells."""
     parent: str = ""
     """The parent of a CHD image; empty: it is looked for beside the image."""
     keep_index: bool = True

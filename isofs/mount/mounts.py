@@ -17,6 +17,7 @@ _LINKS: Final = 40
 """Symbolic links followed one after another, as in Linux."""
 _SOURCE: Final = 2048
 """Bytes of a mount's source; the kernel has a page for all of a mount's texts."""
+_HANDED: Final = re.compile(r"/dev/fd/([0-9]{1,9})")
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 
 
@@ -64,6 +65,27 @@ def mount_at(path: str) -> Mount | None:
     return next((mount for mount in reversed(mounts()) if mount.path == path), None)
 
 
+def handed_over(mountpoint: str) -> int | None:
+    """The descriptor of /dev/fuse, mounted already, that a mount point `/dev/fd/N` stands for.
+
+    That is how mount.fuse3(8) starts us with `drop_privileges`.
+    """
+    match = _HANDED.fullmatch(mountpoint)
+    return int(match[1]) if match else None
+
+
+def mount_behind(mountpoint: str) -> Mount | None:
+    """The mount of a descriptor that was handed over; None where the kernel does not tell."""
+    fd = handed_over(mountpoint)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as facts:
+            match = re.search(rb"^fuse_connection:\s*(\d+)", facts.read(), re.MULTILINE)
+    except OSError:
+        return None
+    device = f"0:{int(match[1])}" if match else ""
+    return next((mount for mount in reversed(mounts()) if mount.device == device), None)
+
+
 def source_of(image: str) -> str:
     """The image's path as the source of a mount: ASCII, since libfuse's binding takes no more; percent-escaped.
 
@@ -80,7 +102,12 @@ def image_of(source: str) -> str:
 
 
 def resolved(path: str) -> str:
-    """The path without links, as the kernel names it. Unlike realpath it asks nothing of a mount at its end."""
+    """The path without links, as the kernel names it. Unlike realpath it asks nothing of a mount at its end.
+
+    What `handed_over` stands for stays as it is.
+    """
+    if handed_over(path) is not None:
+        return path
     if not os.path.isabs(path):
         path = os.path.join(os.getcwd(), path)
     for _ in range(_LINKS):

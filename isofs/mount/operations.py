@@ -28,8 +28,10 @@ from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, R
 from .. import limits
 from ..errors import IsofsError, NotReady
 from ..image.source import Stream, open_stream
-from ..volume.tree import Attributes, Entry, Volume, attributes_of
+from ..volume.iso9660.names import printable
+from ..volume.tree import ROOT, Attributes, Entry, Volume, attributes_of, path_of
 from .counters import Counters
+from .options import DEFAULTS, Options
 from .waiting import BRIEFLY, SPIN, Waiting
 
 P = ParamSpec("P")
@@ -37,8 +39,6 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
-_FOREVER: Final = 86_400.0
-"""Seconds that the kernel keeps names and attributes: a disc does not change."""
 _BATCH: Final = 256
 """Entries whose attributes are fetched together when a directory is listed; one request takes about 200."""
 _ANSWERS: Final = 16_384
@@ -60,13 +60,13 @@ def answering(handler: Handler[P, T]) -> Handler[P, T]:
 
     @functools.wraps(handler)
     async def answer(operations: Operations, *args: P.args, **kwargs: P.kwargs) -> T:
-        start = monotonic_ns()
+        operations.last_request = start = monotonic_ns()
         try:
             return await handler(operations, *args, **kwargs)
         except FUSEError as error:
             raise operations.failure(name, error.errno) from None
         except IsofsError as error:
-            operations.say_once(error)
+            await operations.say_once(error, operations.subject(name, args))
             raise operations.failure(name, error.errno) from None
         except MemoryError:
             raise operations.failure(name, errno.ENOMEM) from None
@@ -89,9 +89,18 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, volume: Volume, ready: Callable[[], None], waiting: Waiting | None = None) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        ready: Callable[[], None],
+        waiting: Waiting | None = None,
+        options: Options = DEFAULTS,
+        image: str = "",
+    ) -> None:
         super().__init__()
         self.counters = Counters()
+        self.last_request = monotonic_ns()
+        """When the last request came, by `monotonic_ns`."""
         self.all_closed = trio.Event()
         """Set when the last open file is closed; whoever waits for it puts a new one in its place."""
         self._volume = volume
@@ -100,22 +109,36 @@ class Operations(pyfuse3.Operations):
         self._readers = trio.CapacityLimiter(_READERS)
         self._finders = trio.CapacityLimiter(_FINDERS)
         self._handles = count(1)
+        self._about = f"{printable(image)}: " if image else ""
         self._files: dict[FileHandleT, Stream] = {}
+        self._opened: dict[FileHandleT, int] = {}
+        """The inodes of open files."""
         self._directories: dict[FileHandleT, tuple[int, Sequence[Entry]]] = {}
         self._answers: _Kept[tuple[int, int], list[EntryAttributes]] = _Kept(_ANSWERS)
         self._folders: _Kept[int, tuple[EntryAttributes, int]] = _Kept(_ANSWERS)
         self._targets: _Kept[int, bytes] = _Kept(_ANSWERS)
         self._said: set[str] = set()
+        self._direct_io = options.direct_io
+        self._timeouts = options.entry_timeout, options.attr_timeout
         self._absent = EntryAttributes()
         self._absent.st_ino = 0
-        self._absent.entry_timeout = _FOREVER
+        self._absent.entry_timeout = options.entry_timeout
 
-    def say_once(self, error: IsofsError) -> None:
-        """Logs damage the first time that it is met."""
+    async def say_once(self, error: IsofsError, inode: int) -> None:
+        """Logs damage the first time that it is met, with the path of a file that suffers from it."""
         words = str(error)
         if words not in self._said and len(self._said) < limits.FINDINGS:
             self._said.add(words)
-            log.warning("%s", words)
+            path = await self._ask(path_of, self._volume, inode)
+            log.warning("%s%s: %s", self._about, printable(os.fsdecode(path)), words)
+
+    def subject(self, kind: str, args: Sequence[Any]) -> int:
+        """The inode that a request is about."""
+        if kind == "read":
+            return self._opened[args[0]]
+        if kind == "readdir":
+            return self._directories[args[0]][0]
+        return args[0] if isinstance(args[0], int) else ROOT
 
     def failure(self, kind: str, number: int) -> FUSEError:
         """The answer to a request that failed, counted."""
@@ -152,11 +175,11 @@ class Operations(pyfuse3.Operations):
     async def lookup(self, parent_inode: InodeT, name: bytes, ctx: RequestContext) -> EntryAttributes:
         """A name in a directory. A miss is remembered by the kernel too."""
         if name == b".":
-            return _entry(await self._ask(self._volume.attributes, parent_inode))
+            return self._entry(await self._ask(self._volume.attributes, parent_inode))
         if name == b"..":
-            return _entry(await self._ask(self._attributes_of_parent, parent_inode))
+            return self._entry(await self._ask(self._attributes_of_parent, parent_inode))
         found = await self._ask(self._volume.lookup, parent_inode, name)
-        return self._absent if found is None else _entry(found)
+        return self._absent if found is None else self._entry(found)
 
     def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> Any:
         """Nothing to forget: inode numbers are places on the disc."""
@@ -164,7 +187,7 @@ class Operations(pyfuse3.Operations):
     @answering
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """The attributes of any inode that was ever handed out."""
-        return _entry(await self._ask(self._volume.attributes, inode))
+        return self._entry(await self._ask(self._volume.attributes, inode))
 
     @answering
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> bytes:
@@ -220,33 +243,41 @@ class Operations(pyfuse3.Operations):
         batch = entries[number * _BATCH : (number + 1) * _BATCH]
         found = await self._ask(self._attributes_of_all, batch)
         answers = []
+        sound = True
         for entry, attributes in zip(batch, found, strict=True):
-            answer = _unknown(entry.inode) if attributes is None else _entry(attributes)
-            if entry.attributes is None and attributes is not None:
+            if isinstance(attributes, IsofsError):
+                await self.say_once(attributes, entry.inode)
+                answers.append(_unknown(entry.inode))
+                sound = False
+                continue
+            answer = self._entry(attributes)
+            if entry.attributes is None:
                 self._folders.keep(entry.inode, (answer, inode))
             answers.append(answer)
-        if None not in found:
+        if sound:
             self._answers.keep((inode, number), answers, len(answers))
         return answers
 
     async def _folder(self, inode: int) -> tuple[EntryAttributes, int]:
         """A directory's own answer, and its parent; as a rule they are known from the listing of the parent."""
-        found = _entry(await self._ask(self._volume.attributes, inode)), await self._ask(self._volume.parent, inode)
+        found = (
+            self._entry(await self._ask(self._volume.attributes, inode)),
+            await self._ask(self._volume.parent, inode),
+        )
         self._folders.keep(inode, found)
         return found
 
     def _attributes_of_parent(self, inode: int) -> Attributes:
         return self._volume.attributes(self._volume.parent(inode))
 
-    def _attributes_of_all(self, entries: Sequence[Entry]) -> list[Attributes | None]:
-        """None for those that cannot be read: they are listed, and asking for them gives the error."""
-        found: list[Attributes | None] = []
+    def _attributes_of_all(self, entries: Sequence[Entry]) -> list[Attributes | IsofsError]:
+        """Those that cannot be read are listed, too; asking for them gives the error."""
+        found: list[Attributes | IsofsError] = []
         for entry in entries:
             try:
                 found.append(attributes_of(self._volume, entry))
             except IsofsError as error:
-                self.say_once(error)
-                found.append(None)
+                found.append(error)
         return found
 
     @answering
@@ -267,7 +298,8 @@ class Operations(pyfuse3.Operations):
             data = await self._elsewhere(self._readers, functools.partial(self._volume.data, inode))
         handle = next(self._handles)
         self._files[handle] = open_stream(data)
-        return FileInfo(fh=handle, keep_cache=True)
+        self._opened[handle] = inode
+        return FileInfo(fh=handle, keep_cache=not self._direct_io, direct_io=self._direct_io)
 
     @answering
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
@@ -298,6 +330,7 @@ class Operations(pyfuse3.Operations):
     async def release(self, fh: FileHandleT) -> None:
         """The last holder has closed the file."""
         stream = self._files.pop(fh, None)
+        self._opened.pop(fh, None)
         if stream is not None:
             stream.close()
         if not self._files:
@@ -312,6 +345,23 @@ class Operations(pyfuse3.Operations):
     def open_directories(self) -> int:
         """How many directories are being listed."""
         return len(self._directories)
+
+    def _entry(self, attributes: Attributes) -> EntryAttributes:
+        entry = EntryAttributes()
+        entry.st_ino = attributes.inode
+        entry.entry_timeout, entry.attr_timeout = self._timeouts
+        entry.st_mode = cast(Any, attributes.mode)
+        entry.st_nlink = attributes.nlink
+        entry.st_uid = attributes.uid
+        entry.st_gid = attributes.gid
+        entry.st_rdev = attributes.rdev
+        entry.st_size = attributes.size
+        entry.st_blocks = attributes.blocks
+        entry.st_blksize = 131_072
+        entry.st_atime_ns = attributes.atime
+        entry.st_mtime_ns = attributes.mtime
+        entry.st_ctime_ns = attributes.ctime
+        return entry
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
@@ -352,24 +402,6 @@ class _Kept(Generic[K, V]):
             self._weight += weight
             while self._weight > self._most:
                 self._weight -= self._kept.pop(next(iter(self._kept)))[1]
-
-
-def _entry(attributes: Attributes) -> EntryAttributes:
-    entry = EntryAttributes()
-    entry.st_ino = attributes.inode
-    entry.entry_timeout = entry.attr_timeout = _FOREVER
-    entry.st_mode = cast(Any, attributes.mode)
-    entry.st_nlink = attributes.nlink
-    entry.st_uid = attributes.uid
-    entry.st_gid = attributes.gid
-    entry.st_rdev = attributes.rdev
-    entry.st_size = attributes.size
-    entry.st_blocks = attributes.blocks
-    entry.st_blksize = 131_072
-    entry.st_atime_ns = attributes.atime
-    entry.st_mtime_ns = attributes.mtime
-    entry.st_ctime_ns = attributes.ctime
-    return entry
 
 
 def _unknown(inode: int) -> EntryAttributes:

@@ -7,6 +7,7 @@ are the kernel's own (mount(8), FILESYSTEM-SPECIFIC MOUNT OPTIONS, iso9660).
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import re
 from collections.abc import Callable, Iterable
@@ -17,7 +18,11 @@ from ..errors import UsageError
 from ..image.wishes import NO_WISHES, Wishes
 from ..volume.tree import View
 
-Kind = Literal["view", "image", "mount", "libfuse", "dropped", "refused"]
+Kind = Literal["view", "image", "mount", "libfuse", "dropped", "unused", "refused", "alias"]
+"""What is done with it: it shapes the tree or the image or the mount, goes on to libfuse, says nothing new, has no
+effect that can be had here, is refused, or stands for another one."""
+FOREVER: Final = 86_400.0
+"""Seconds that the kernel keeps names and attributes: a disc does not change."""
 
 
 class Option(NamedTuple):
@@ -45,13 +50,33 @@ class Options(NamedTuple):
     """Bytes that the kernel reads ahead; None: as many as it likes."""
     spin: bool = True
     """Whether the next request is waited for awake, for a moment."""
+    timeout: float = 0
+    """Seconds without use after which the mount ends by itself; 0: it stays."""
+    force: bool = False
+    """Whether a dead mount is taken away first."""
+    setuid: str = ""
+    """The user as whom everything is done; empty: whoever calls."""
+    direct_io: bool = False
+    """Whether each read of a file comes to us, past the kernel's cache."""
+    attr_timeout: float = FOREVER
+    """Seconds that the kernel keeps attributes."""
+    entry_timeout: float = FOREVER
+    """Seconds that the kernel keeps names."""
     allow_other: bool | None = None
     """Whether other users may use the mount; None: as root yes, else no."""
     libfuse: tuple[str, ...] = ()
     """Options for libfuse, besides those that every mount gets."""
+    unused: tuple[str, ...] = ()
+    """Options that were given and have no effect here, of which a person should know."""
 
 
+DEFAULTS: Final = Options()
+"""What holds without any option."""
 _SIZE: Final = re.compile(r"(\d{1,15})([KMG]?)(?:iB|B)?", re.IGNORECASE | re.ASCII)
+_TIME: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(s|sec|m|min|h|)", re.ASCII)
+_SECONDS: Final = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+_WORD: Final = re.compile(r'(?:"[^"]*"|[^,])+')
+"""An option: commas within double quotes belong to it."""
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -82,18 +107,68 @@ def _threads(name: str, text: str) -> int:
     return int(text)
 
 
+def _time(name: str, text: str) -> float:
+    match = _TIME.fullmatch(text)
+    if not match:
+        raise UsageError(f"option {name}={text}: not a time", f"write {name}=30s, {name}=5m or {name}=1h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _account(name: str, text: str) -> str:
+    try:
+        found = pwd.getpwuid(int(text)) if re.fullmatch(r"[0-9]{1,9}", text) else pwd.getpwnam(text)
+    except (KeyError, ValueError):
+        raise UsageError(f"option {name}={text}: no such user", "write the name of a user") from None
+    return found.pw_name
+
+
+def _context(name: str, text: str) -> str:
+    if os.geteuid() != 0:
+        raise UsageError(f"option {name} is for root only", "leave it out")
+    if not re.fullmatch(r"[A-Za-z0-9_:.,-]+", text):
+        raise UsageError(f"option {name}={text}: not a context", f"write {name}=system_u:object_r:removable_t:s0")
+    return text
+
+
 def _track(name: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,2}", text) or not int(text):
         raise UsageError(f"option {name}={text}: not a number from 1 to {limits.TRACKS}", "see isofs info")
     return int(text)
 
 
-def _session(name: str, text: str) -> int | None:
+def _session(name: str, text: str) -> int | Literal["last"]:
     if text == "last":
-        return None
+        return "last"
     if not re.fullmatch(r"[0-9]{1,2}", text):
         raise UsageError(f"option {name}={text}: not a number from 0 to {limits.TRACKS}", "see isofs info")
     return int(text)
+
+
+def _sector(name: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) >= limits.DISC_SIZE // 2048:
+        raise UsageError(f"option {name}={text}: not a sector number", f"write {name}=0, for example")
+    return int(text)
+
+
+def _block(name: str, text: str) -> int:
+    if text not in ("512", "1024", "2048"):
+        raise UsageError(f"option {name}={text}: not a size of blocks", f"write {name}=512, {name}=1024 or {name}=2048")
+    return int(text)
+
+
+def _charset(name: str, text: str) -> str:
+    from ..volume.iso9660.names import codec_of
+
+    codec = codec_of(text)
+    if not codec:
+        raise UsageError(f"option {name}={text}: no charset that file names can have", f"write {name}=utf8")
+    return codec
+
+
+def _subdir(name: str, text: str) -> str:
+    if not text:
+        raise UsageError(f"option {name}: no directory", f"write {name}=PATH, as isofs ls shows it")
+    return text
 
 
 def _mode(name: str, text: str) -> int:
@@ -144,6 +219,11 @@ def _choice(**choices: str) -> Callable[[str, str], str]:
     return parse
 
 
+_SHARING: Final = ("shared", "private", "slave", "unbindable")
+
+_ALIASES: Final = {"unhide": "showassoc", "utf8": "iocharset=utf8"}
+"""What other options stand for."""
+
 OPTIONS: Final = (
     Option("norock", "", "off", "do without Rock Ridge names, owners, modes and links"),
     Option("nojoliet", "", "off", "do without Joliet names"),
@@ -168,9 +248,42 @@ OPTIONS: Final = (
         "find names in any case, or as they are listed only",
         parse=_choice(relaxed="", strict=""),
     ),
+    Option(
+        "tree",
+        "auto|rock|joliet|primary|enhanced",
+        "auto",
+        "which of the disc's trees to show; auto: the first of these three that it has",
+        parse=_choice(auto="", rock="", joliet="", primary="", enhanced=""),
+    ),
+    Option(
+        "case",
+        "insensitive|lower|upper",
+        "as check says",
+        "find names of all trees in any case, and show them in small or capital letters",
+        parse=_choice(insensitive="", lower="", upper=""),
+    ),
+    Option("iocharset", "CHARSET", "utf8", "encoding in which Joliet names are shown", parse=_charset),
+    Option("hide", "", "off", "leave out files that are marked as hidden"),
+    Option("showassoc", "", "off", "show associated files, ._NAME beside NAME"),
+    Option("cruft", "", "off", "take the low 24 bits of sizes only: some old writers put other things into the rest"),
+    Option("overriderockperm", "", "off", "mode= and dmode= hold for files with recorded permissions too"),
+    Option("nocompress", "", "off", "show zisofs files as they are stored"),
+    Option("block", "512|1024|2048", "512", "refuse discs with smaller logical blocks", parse=_block),
+    *(Option(name, "", "off", f"the same as {word}", "alias") for name, word in _ALIASES.items()),
+    Option("subdir", "PATH", "the root", "the directory of the disc that is shown", parse=_subdir),
+    Option("image", "", "off", "show one file instead, NAME.iso: the disc as a plain image"),
     Option("audio", "", "off", "show the disc's audio tracks as .wav files, in a directory of their own"),
     Option("track", "N", "the session's first one", "the data track, as isofs info numbers it", "image", _track),
-    Option("session", "N", "the last one with a volume", "the session, the first one being 0", "image", _session),
+    Option(
+        "session",
+        "N|last",
+        "the last one that is told",
+        "the session, the first one being 0; where nothing tells them they are looked for",
+        "image",
+        _session,
+    ),
+    Option("sbsector", "N", "told by the session", "the sector where the volume begins", "image", _sector),
+    Option("shift", "N", "told by the image", "the sector of its disc with which the image begins", "image", _sector),
     Option(
         "parent",
         "FILE",
@@ -190,11 +303,29 @@ OPTIONS: Final = (
     Option("threads", "N", "one for each core, at most 4", "threads that decode ahead; 0: none", "mount", _threads),
     Option("readahead", "SIZE", "the kernel's, 128K", "how far the kernel reads ahead; for root", "mount", _readahead),
     Option("nospin", "", "off", "sleep at once when there is no request, instead of 0.1 ms later", "mount"),
+    Option("timeout", "TIME", "never", "unmount after so long without use: 30s, 5m, 1h", "mount", _time),
+    Option("force", "", "off", "take a dead mount away first that lies on the mount point", "mount"),
     Option("allow_other", "", "on for root, off for users", "other users may use the mount", "mount"),
+    Option("allow_root", "", "off", "root may use a user's mount", "libfuse"),
+    Option("setuid", "USER", "whoever mounts", "open the image and mount it as this user; for root", "mount", _account),
+    Option("auto_unmount", "", "off", "unmount even if the daemon is killed; takes fusermount3", "libfuse"),
     Option("noexec", "", "off", "programs on the disc cannot be run", "libfuse"),
+    Option("direct_io", "", "off", "let the kernel keep no data of files; mapped files cannot be shared then", "mount"),
+    Option("attr_timeout", "TIME", "1 day", "how long the kernel keeps attributes", "mount", _time),
+    Option("entry_timeout", "TIME", "1 day", "how long the kernel keeps names", "mount", _time),
+    *(
+        Option(name, "CONTEXT", "the system's", meaning, "libfuse", _context)
+        for name, meaning in (
+            ("context", "SELinux context of all files; for root"),
+            ("fscontext", "SELinux context of the file system; for root"),
+            ("defcontext", "SELinux context of files without one; for root"),
+            ("rootcontext", "SELinux context of the root directory; for root"),
+        )
+    ),
+    Option("sloppy", "", "off", "pass over unknown options", "mount"),
     *(
         Option(name, "", "on", "always in force", "dropped")
-        for name in ("ro", "nosuid", "nodev", "default_permissions")
+        for name in ("ro", "nosuid", "nodev", "default_permissions", "kernel_cache")
     ),
     *(
         Option(name, "", "", "accepted and without effect on a read-only mount", "dropped")
@@ -202,8 +333,14 @@ OPTIONS: Final = (
             *("rw", "exec", "suid", "dev", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group"),
             *("nofail", "_netdev", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime"),
             *("strictatime", "nostrictatime", "lazytime", "nolazytime", "sync", "async", "dirsync", "silent", "loud"),
-            *("iversion", "noiversion", "mand", "nomand", "nosymfollow", "nonempty"),
+            *("iversion", "noiversion", "mand", "nomand", "nosymfollow", "nonempty", "comment", "loop", "io_uring"),
+            *("fsname", "subtype", "fd", "rootmode", "user_id", "group_id"),
         )
+    ),
+    Option("conv", "", "", "accepted and without effect, as in the kernel", "dropped"),
+    *(
+        Option(name, "", "", "about libfuse's own loops, which isofs does not use", "unused")
+        for name in ("clone_fd", "max_idle_threads", "max_threads")
     ),
     *(
         Option(name, "", "", reason, "refused")
@@ -211,18 +348,26 @@ OPTIONS: Final = (
             ("remount", "a mount cannot be changed; unmount and mount again"),
             ("bind", "isofs mounts images; use mount --bind"),
             ("move", "isofs mounts images; use mount --move"),
+            *((f"{r}{word}", "isofs mounts images; use mount --make-...") for word in _SHARING for r in ("", "r")),
             ("max_read", "the kernel chooses the size of requests; leave it out"),
+            ("blkdev", "images are opened by isofs itself; leave it out"),
+            ("blksize", "the disc tells the size of its blocks; leave it out"),
+            ("offset", "see shift= and sbsector="),
+            ("debug", "use isofs mount --debug"),
+            ("drop_privileges", "use mount -t fuse -o drop_privileges isofs#IMAGE MOUNTPOINT"),
         )
     ),
 )
 """Every option there is, in the order of the help."""
 
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
+_OURS: Final = frozenset(Options._fields)
+"""Options that are fields of `Options` under the same name."""
 
 
 def shown_options() -> list[Option]:
     """The options that a person chooses from."""
-    return [option for option in OPTIONS if option.kind in ("view", "image", "mount", "libfuse")]
+    return [option for option in OPTIONS if option.kind in ("view", "alias", "image", "mount", "libfuse")]
 
 
 def help_text() -> str:
@@ -241,29 +386,46 @@ def help_text() -> str:
 
 def parse_options(texts: Iterable[str]) -> Options:
     """The options of all `-o` arguments together; the last of a name counts. Raises `UsageError`."""
+    words = _WORD.findall(",".join(texts))
+    sloppy = "sloppy" in words
     found: dict[str, Any] = {}
-    libfuse: list[str] = []
-    for word in ",".join(texts).split(","):
+    libfuse: dict[str, str] = {}
+    unused = []
+    for word in (_ALIASES.get(word, word) for word in words):
         name, equals, text = word.partition("=")
-        if not word or name.lower().startswith("x-") or name in ("comment", "user") or word.startswith("user="):
+        if name.lower().startswith("x-"):
             continue
         option = _BY_NAME.get(name)
         if option is None:
+            if sloppy:
+                continue
             raise UsageError(f"unknown option {name!r}", "see isofs mount --help")
         if option.kind == "refused":
             raise UsageError(f"option {name} is not supported", option.meaning)
+        if option.kind == "dropped":
+            continue
+        if option.kind == "unused":
+            unused.append(name)
+            continue
         if bool(equals) != bool(option.value):
             form = f"{name}={option.value}" if option.value else name
             raise UsageError(f"option {word!r}: {'takes no value' if equals else 'needs a value'}", f"write {form}")
+        text = text.replace('"', "")
+        value = option.parse(name, text) if option.parse else True
         if option.kind == "libfuse":
-            libfuse.append(name)
-        elif option.kind != "dropped":
-            found[name] = option.parse(name, text) if option.parse else True
+            libfuse[name] = f"{name}={value}" if equals else name
+        else:
+            found[name] = value
+    if "allow_root" in libfuse:
+        if "allow_other" in found:
+            raise UsageError("options allow_other and allow_root exclude each other", "leave one of them out")
+        found["allow_other"] = False
     umask = found.pop("umask", 0)
-    ours = {name: found.pop(name) for name in ("cache", "threads", "readahead", "allow_other") if name in found}
+    found.pop("sloppy", None)
+    ours = {name: found.pop(name) for name in _OURS if name in found}
     spin = not found.pop("nospin", False)
-    chosen = {name: found.pop(name) for name in ("track", "session", "parent") if name in found}
+    chosen = {name: found.pop(name) for name in Wishes._fields if name in found}
     wishes = Wishes(**chosen, keep_index=not found.pop("noindexcache", False))
     found["fmask"] = found.get("fmask", umask)
     found["dmask"] = found.get("dmask", umask)
-    return Options(View(**found), wishes, spin=spin, libfuse=tuple(libfuse), **ours)
+    return Options(View(**found), wishes, spin=spin, libfuse=tuple(libfuse.values()), unused=tuple(unused), **ours)

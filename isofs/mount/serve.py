@@ -1,8 +1,4 @@
-"""Mount, daemonise, serve, end.
-
-The order is that of mount(8)'s needs: everything that can fail fails before the fork or is reported through the pipe
-to the parent; the child mounts in the process group that it inherited, since an automount lets only that one pass, and
-becomes a session of its own afterwards; the parent returns when the kernel has answered. Threads start after the fork.
+"""Mount, serve, end. `daemon` does it in the background.
 
 SIGTERM, SIGINT and SIGHUP take the mount out of the tree at once, serve what is still open for ten seconds at most,
 and end. A crash leaves a dead mount (ENOTCONN), never an empty directory that a mirror job would take for the truth.
@@ -12,38 +8,35 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
-import logging.handlers
 import os
-import queue
-import select
 import signal
 import stat
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import IO, Final, NoReturn
+from time import monotonic_ns
+from typing import IO, Final
 
 import pyfuse3
 import trio
 
-from .. import errors, limits
-from ..errors import EXIT_INTERRUPTED, EXIT_OK, InternalError, IsofsError, MountFailed, SystemRefused, UsageError
+from .. import limits
+from ..errors import IsofsError, MountFailed, SystemRefused, UsageError
 from ..image import Image
 from ..image.source import never_wait
+from ..volume.iso9660.names import printable
 from ..volume.tree import Finding, Volume
-from .mounts import FILE_SYSTEM, Mount, mount_at, source_of, unmount
+from .daemon import in_background
+from .log import to_stderr
+from .mounts import FILE_SYSTEM, Mount, handed_over, mount_at, mount_behind, source_of, unmount
+from .notify import Manager
 from .operations import Operations
 from .options import Options
-from .telling import SIGNAL, Telling
+from .telling import SIGNALS, Telling
 from .waiting import Waiting, worthwhile
 
 _M_ARENA_MAX: Final = -8
-_ANSWER_WITHIN: Final = 60
-"""Seconds for the kernel's first request."""
 _BUSY: Final = 10
 """Seconds that open files are served after a signal."""
 _REST: Final = 5
@@ -53,7 +46,7 @@ _UNDER_WAY: Final = 1
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the mount."""
-_BLOCKED: Final = (*_ENDING, SIGNAL)
+_BLOCKED: Final = (*_ENDING, *SIGNALS)
 """Signals that wait for their receivers."""
 
 log = logging.getLogger("isofs")
@@ -61,35 +54,56 @@ log = logging.getLogger("isofs")
 
 def mount(
     image: Image, volume: Volume, mountpoint: str, options: Options, *, foreground: bool = False, debug: bool = False
-) -> int:
-    """Mounts a volume on a directory (a resolved path) and gives the exit code of the command.
+) -> None:
+    """Mounts a volume on a directory (a resolved path), or on the descriptor of `/dev/fd/N`.
 
     Returns when the mount answers; with `foreground` when it has ended. `debug` stays in the foreground too and shows
     each request. Raises `MountFailed`, `SystemRefused` and `UsageError`.
     """
-    check_fuse()
-    serve = partial(_serve, image, volume, mountpoint, options, debug=debug)
+    handed = handed_over(mountpoint)
+    if handed is None:
+        check_fuse()
+    manager = Manager()
+    status = f"{printable(image.path)} on {printable(mountpoint)}"
+    serve = partial(_serve, image, volume, mountpoint, options, manager, debug=debug)
     if foreground or debug:
-        logging.basicConfig(format="isofs: %(message)s", level=logging.DEBUG if debug else logging.INFO)
-        serve(lambda: None, lambda: None)
-        return EXIT_OK
-    return _in_background(serve, [file.fileno() for file in image.files])
+        to_stderr(debug=debug)
+        serve(lambda: None, lambda: manager.tell(READY=1, MAINPID=os.getpid(), STATUS=status))
+    else:
+        keep = [file.fileno() for file in image.files] + ([] if handed is None else [handed])
+        child = in_background(serve, keep, _BLOCKED)
+        manager.tell(READY=1, MAINPID=child, STATUS=status)
 
 
-def check_mountpoint(path: str) -> None:
-    """Raises `MountFailed` for what is no directory, a dead mount, or a mount of ours."""
+def check_mountpoint(path: str, *, force: bool = False) -> None:
+    """Raises `MountFailed` for what is no directory, a dead mount, or a mount of ours.
+
+    With `force` a dead mount of ours is taken away.
+    """
+    if handed_over(path) is not None:
+        return
+    above = mount_at(path)
     try:
         mode = os.stat(path).st_mode
+        if above is not None and above.file_system.startswith("fuse"):
+            os.statvfs(path)  # of a dead mount, too, the kernel may still have the attributes
     except OSError as error:
         if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
-            raise MountFailed("a dead mount is here", f"run: isofs umount {path}", path=path) from None
+            if above is None or above.file_system != FILE_SYSTEM:
+                kind = above.file_system if above else "another file system"
+                raise MountFailed(f"a dead mount of {kind} is here", f"run: umount {path}", path=path) from None
+            if not force:
+                remedy = f"run: isofs umount {path}, or mount with -o force"
+                raise MountFailed("a dead mount is here", remedy, path=path) from None
+            unmount(path, lazily=True)
+            check_mountpoint(path, force=True)
+            return
         if error.errno == errno.EACCES:
             raise UsageError("permission denied", "choose a directory of your own", path=path) from None
         remedy = f"run: mkdir {path}" if error.errno == errno.ENOENT else "choose another directory"
         raise MountFailed(f"no mount point: {os.strerror(error.errno or 0)}", remedy, path=path) from None
     if not stat.S_ISDIR(mode):
         raise MountFailed("no mount point: not a directory", "name a directory", path=path)
-    above = mount_at(path)
     if above is not None and above.file_system == FILE_SYSTEM:
         raise MountFailed("an image is mounted here already", f"run: isofs umount {path}", path=path)
 
@@ -111,119 +125,6 @@ def check_fuse() -> None:
         )
 
 
-# --- the daemon -----------------------------------------------------------------------------------------------------
-
-Serve = Callable[[Callable[[], None], Callable[[], None]], None]
-"""Serves a mount to its end; calls the first when it is mounted, the second when the kernel has answered."""
-
-
-def _in_background(serve: Serve, keep: Sequence[int]) -> int:
-    """Serves in a child process that keeps the image's files open.
-
-    Gives the exit code when it answers, raises what it reports.
-    """
-    reports, report_to = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if not child:
-        os.close(reports)
-        _child(serve, keep, report_to)
-    os.close(report_to)
-    try:
-        ready, _, _ = select.select([reports], [], [], _ANSWER_WITHIN)
-        report = _read_all(reports) if ready else b""
-    except KeyboardInterrupt:
-        os.kill(child, signal.SIGTERM)
-        return EXIT_INTERRUPTED
-    if not ready:
-        os.kill(child, signal.SIGTERM)
-        raise SystemRefused(f"the kernel did not answer within {_ANSWER_WITHIN} seconds")
-    if report == b"ready":
-        return EXIT_OK
-    _, status = os.waitpid(child, 0)
-    if not report:
-        raise SystemRefused(f"the daemon ended before the mount answered (status {os.waitstatus_to_exitcode(status)})")
-    told = json.loads(report)
-    kind: type[IsofsError] = getattr(errors, told["error"])
-    raise kind(told["reason"], told["remedy"], path=told["path"])
-
-
-def _read_all(fd: int) -> bytes:
-    with open(fd, "rb") as file:
-        return file.read()
-
-
-def _child(serve: Serve, keep: Sequence[int], report_to: int) -> NoReturn:
-    """The daemon's life: mount, session, serve, end."""
-    code = EXIT_OK
-    answered = False
-    lines: queue.Queue[logging.LogRecord] | None = None
-
-    def ready() -> None:
-        nonlocal answered
-        answered = True
-        try:
-            os.write(report_to, b"ready")
-        except BrokenPipeError:  # whoever asked for the mount has gone
-            os.kill(os.getpid(), signal.SIGTERM)
-        os.close(report_to)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for fd in range(3):
-            os.dup2(nothing, fd)
-        os.close(nothing)
-
-    def mounted() -> None:
-        os.setsid()
-        os.chdir("/")
-
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)  # for the log's thread too: one that lets them in is enough
-        _close_all_but(*keep, report_to)
-        lines = _log_to_syslog()
-        serve(mounted, ready)
-    except BaseException as error:
-        if isinstance(error, IsofsError):
-            failure = error
-        else:
-            failure = InternalError(f"internal error: {error!r}", "please report it")
-            log.critical("%s\n%s", failure, traceback.format_exc())
-        code = failure.exit_code
-        if not answered:
-            about = {"reason": failure.reason, "remedy": failure.remedy, "path": failure.path}
-            with contextlib.suppress(OSError):  # whoever asked for the mount has gone
-                os.write(report_to, json.dumps({"error": type(failure).__name__, **about}).encode())
-    patience = time.monotonic() + _UNDER_WAY
-    while lines is not None and not lines.empty() and time.monotonic() < patience:
-        time.sleep(0.01)
-    os._exit(code)
-
-
-def _close_all_but(*keep: int) -> None:
-    """Closes what the caller's files left open, a lock perhaps: the daemon would hold it for as long as it lives."""
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd > 2 and fd not in keep:
-            with contextlib.suppress(OSError):  # the listing's own
-                os.close(fd)
-
-
-def _log_to_syslog() -> queue.Queue[logging.LogRecord]:
-    """Logs through a thread of its own: a syslog that has stopped must not stop us.
-
-    Gives the lines still to be sent.
-    """
-    logging.raiseExceptions = False  # a log that cannot be written is no reason to write to where stderr was
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(limits.FINDINGS)
-    handler: logging.Handler = logging.NullHandler()
-    with contextlib.suppress(OSError):
-        syslog = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
-        syslog.ident = f"isofs[{os.getpid()}]: "
-        logging.handlers.QueueListener(lines, syslog).start()
-        handler = logging.handlers.QueueHandler(lines)
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
-    return lines
-
-
 # --- serving --------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +133,7 @@ def _serve(
     volume: Volume,
     mountpoint: str,
     options: Options,
+    manager: Manager,
     mounted: Callable[[], None],
     ready: Callable[[], None],
     *,
@@ -243,16 +145,16 @@ def _serve(
         if options.readahead is None:
             ready()
         else:  # the kernel takes its own size again when it has our answer
-            trio.lowlevel.current_trio_token().run_sync_soon(_read_ahead, mountpoint, options.readahead, ready)
+            trio.lowlevel.current_trio_token().run_sync_soon(_read_ahead, own, options.readahead, ready)
             waiting.tell()
 
-    operations = Operations(volume, answered, waiting)
+    operations = Operations(volume, answered, waiting, options, image.path)
     # From here to the receivers a signal would leave a dead mount.
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     _init(operations, mountpoint, _libfuse_options(image, options, debug=debug))
     if options.spin and worthwhile() and not waiting.install():
         log.info("another pyfuse3 than those we know: waiting as it does")
-    own = mount_at(mountpoint)
+    own = mount_at(mountpoint) if handed_over(mountpoint) is None else mount_behind(mountpoint)
     telling = Telling(image, operations, options, mountpoint, own)
     try:
         mounted()
@@ -263,15 +165,15 @@ def _serve(
         volume.findings.report = report
         never_wait()
         _one_arena()
-        trio.run(_until_unmounted, own, operations, image, telling)
+        trio.run(_until_unmounted, own, operations, image, telling, options, manager)
     finally:
+        manager.tell(STOPPING=1, STATUS="unmounted")
         # By then the mount is out of the tree, or we crashed and it must stay there, dead.
         pyfuse3.close(unmount=False)
 
 
-def _read_ahead(mountpoint: str, size: int, ready: Callable[[], None]) -> None:
+def _read_ahead(own: Mount | None, size: int, ready: Callable[[], None]) -> None:
     """Tells the kernel how far to read ahead on the mount, which only root may; then calls `ready`."""
-    own = mount_at(mountpoint)
     path = f"/sys/class/bdi/{own.device if own else '?'}/read_ahead_kb"
     try:
         with open(path, "w") as setting:
@@ -294,7 +196,7 @@ def _libfuse_options(image: Image, options: Options, *, debug: bool) -> set[str]
     source = source_of(os.path.abspath(image.path)).replace("\\", "\\\\").replace(",", "\\,")
     return {
         *("ro", "nosuid", "nodev", "default_permissions", "subtype=isofs", f"fsname={source}"),
-        *options.libfuse,
+        *(option.replace("\\", "\\\\").replace(",", "\\,") for option in options.libfuse),
         *(["allow_other"] if allow_other else []),
         *(["debug"] if debug else []),
     }
@@ -312,11 +214,14 @@ def _init(operations: Operations, mountpoint: str, options: set[str]) -> None:
             reason = said[-1] if said else str(error)
     if "user_allow_other" in reason:
         remedy = "the administrator can add the line user_allow_other to /etc/fuse.conf; or leave the option out"
-        raise UsageError("allow_other is not allowed for users", remedy, path=mountpoint)
+        wish = "allow_root" if "allow_root" in options else "allow_other"
+        raise UsageError(f"{wish} is not allowed for users", remedy, path=mountpoint)
     if "no write access" in reason:
         raise UsageError(reason, "choose a directory of your own", path=mountpoint)
     if "failed to exec" in reason or "No such file" in reason:
         raise SystemRefused(reason, "install the package fuse3", path=mountpoint)
+    if any("context=" in option for option in options):
+        raise MountFailed(reason, "does this kernel have SELinux? leave the context options out", path=mountpoint)
     raise MountFailed(reason, path=mountpoint)
 
 
@@ -337,14 +242,35 @@ def _stderr_kept(*, show: bool) -> Iterator[IO[bytes]]:
             os.close(saved)
 
 
-async def _until_unmounted(own: Mount | None, operations: Operations, image: Image, telling: Telling) -> None:
+async def _until_unmounted(
+    own: Mount | None, operations: Operations, image: Image, telling: Telling, options: Options, manager: Manager
+) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(_end_on_signal, own, nursery.cancel_scope)
+        await nursery.start(_end_on_signal, own, operations, manager, nursery.cancel_scope)
         await nursery.start(telling.on_signal)
         await nursery.start(telling.on_socket)
         nursery.start_soon(_rest, operations, image)
+        if options.timeout and own is not None:
+            nursery.start_soon(_end_when_idle, own, operations, options.timeout)
         await pyfuse3.main()
         nursery.cancel_scope.cancel()
+
+
+async def _end_when_idle(own: Mount, operations: Operations, timeout: float) -> None:
+    """Unmounts after `timeout` seconds without a request or an open file; `main` ends by itself then."""
+    while True:
+        idle = (monotonic_ns() - operations.last_request) / 1e9
+        if operations.open_files or operations.open_directories:
+            await trio.sleep(timeout)
+        elif idle < timeout:
+            await trio.sleep(timeout - idle)
+        else:
+            try:
+                await trio.to_thread.run_sync(_unmount_own, own, abandon_on_cancel=True)
+                log.info("not used for %g seconds: unmounted", timeout)
+                return
+            except IsofsError:  # the working directory of a process, or a mount upon it
+                await trio.sleep(timeout)
 
 
 async def _rest(operations: Operations, image: Image) -> None:
@@ -357,12 +283,19 @@ async def _rest(operations: Operations, image: Image) -> None:
             image.rest()
 
 
-async def _end_on_signal(own: Mount | None, scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
+async def _end_on_signal(
+    own: Mount | None,
+    operations: Operations,
+    manager: Manager,
+    scope: trio.CancelScope,
+    task_status: trio.TaskStatus[None],
+) -> None:
     with trio.open_signal_receiver(*_ENDING) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         task_status.started()
         async for number in signals:
             log.info("%s: unmounting", signal.Signals(number).name)
+            manager.tell(STOPPING=1, STATUS=f"unmounting, {operations.open_files} files are open")
             break
         # `main` ends by itself when the last user has gone; another signal ends it at once.
         with trio.move_on_after(_BUSY):
@@ -374,10 +307,15 @@ async def _end_on_signal(own: Mount | None, scope: trio.CancelScope, task_status
         scope.cancel()  # workers that are stuck in storage are left behind
 
 
-def _detach(own: Mount | None) -> None:
+def _unmount_own(own: Mount, *, lazily: bool = False) -> None:
     """Takes our mount out of the tree, if it is still the uppermost one on its path."""
+    if mount_at(own.path) == own:
+        unmount(own.path, lazily=lazily)
+
+
+def _detach(own: Mount | None) -> None:
     try:
-        if own is not None and mount_at(own.path) == own:
-            unmount(own.path, lazily=True)
+        if own is not None:
+            _unmount_own(own, lazily=True)
     except IsofsError as error:
         log.warning("%s", error)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import socket
 import struct
 import time
@@ -64,6 +65,24 @@ def ask(mount: Mount) -> dict[str, Any] | None:
             raise MountFailed(
                 f"the daemon does not answer within {PATIENCE:.0f} seconds", remedy, path=mount.path
             ) from None
+
+
+def daemon_of(mount: Mount) -> tuple[int, int] | None:
+    """The process that serves a mount, and a descriptor that tells of its end (pidfd_open(2)); None if none is seen."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            if not _connected(connection, address(mount.device), time.monotonic() + PATIENCE):
+                return None
+            pid, user = peer_of(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS_SIZE))
+            return (pid, os.pidfd_open(pid)) if pid and user in (0, mount.user) else None
+        except OSError:  # it does not answer, or has just gone
+            return None
+
+
+def ended(daemon: int, patience: float) -> bool:
+    """Whether the process of a descriptor of `daemon_of` ends within `patience` seconds. Closes the descriptor."""
+    with open(daemon, "rb", buffering=0):
+        return bool(select.select([daemon], [], [], patience)[0])
 
 
 def _connected(connection: socket.socket, name: str, until: float) -> bool:

@@ -1,4 +1,4 @@
-"""The daemon tells its counters: through the socket of `stats`, and to the log on SIGUSR1.
+"""The daemon tells its counters: through the socket of `stats`, and to the log on SIGUSR1; on SIGUSR2 its tasks.
 
 Tasks of the serving thread, beside the requests. They never wait for a client for longer than a moment, take one at a
 time, end with the mount, and no error of theirs ends it.
@@ -28,9 +28,12 @@ from . import counters, stats
 from .mounts import Mount
 from .operations import Operations
 from .options import Options
+from .tasks import task_lines
 
-SIGNAL: Final = signal.SIGUSR1
-"""Has the counters written to the log."""
+_COUNTERS: Final = signal.SIGUSR1
+_TASKS: Final = signal.SIGUSR2
+SIGNALS: Final = (_COUNTERS, _TASKS)
+"""Have the counters, and the tasks, written to the log."""
 
 _WAITING: Final = 8
 """Clients that may wait for their turn."""
@@ -80,13 +83,13 @@ class Telling:
         }
 
     async def on_signal(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Writes the counters to the log at each `SIGNAL`, which is to be blocked until this has started."""
-        with trio.open_signal_receiver(SIGNAL) as signals:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [SIGNAL])
+        """Writes to the log at each of `SIGNALS`, which are to be blocked until this has started."""
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             task_status.started()
-            async for _ in signals:
+            async for number in signals:
                 try:
-                    for line in counters.lines(self.facts()):
+                    for line in task_lines() if number == _TASKS else counters.lines(self.facts()):
                         log.info("%s", line)
                 except Exception:
                     log.exception("a bug in isofs: please report it")

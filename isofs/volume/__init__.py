@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from ..errors import ImageError, IsofsError, NotADisc
 from ..image import Image
+from ..image.sectors import SECTOR
 from .iso9660 import open_iso9660, udf_stub
 from .tree import View, Volume
 
@@ -23,30 +24,40 @@ def open_volume(image: Image, view: View | None = None) -> Volume:
     """
     view = view or View()
     try:
-        if image.tracks and image.track is None:
-            return _audio_only(image, view)
-        volume = open_iso9660(image.disc, view, image.cache, image.first_sector)
-        told = volume.descriptor.space_size * volume.descriptor.block_size
-        if told - image.disc.size >= volume.descriptor.block_size:
-            image.warnings.append(
-                f"the disc is shorter than its volume: {image.disc.size} of {told} bytes; "
-                "what is missing reads as an error"
-            )
-        with suppress(ImageError):  # a damaged root is said when it is read
-            image.warnings += filter(None, [udf_stub(volume)])
-        if view.audio:
+        if not view.audio:
+            volume = _data_of(image, view)
+        else:
             from .audio import with_audio
 
-            return with_audio(volume, image.tracks, view)
+            volume = with_audio(None if _is_audio_only(image) else _data_of(image, view), image.tracks, view)
+        if view.subdir:
+            from .subdir import subdirectory
+
+            return subdirectory(volume, view.subdir)
         return volume
     except IsofsError as error:
         error.path = error.path or image.path
         raise
 
 
-def _audio_only(image: Image, view: View) -> Volume:
-    if not view.audio:
-        raise NotADisc("a disc of audio tracks only", "-o audio shows them as files")
-    from .audio import with_audio
+def _is_audio_only(image: Image) -> bool:
+    return bool(image.tracks) and image.track is None
 
-    return with_audio(None, image.tracks, view)
+
+def _data_of(image: Image, view: View) -> Volume:
+    """What is shown beside audio tracks."""
+    if _is_audio_only(image):
+        raise NotADisc("a disc of audio tracks only", "-o audio shows them as files")
+    if view.image:
+        from .whole import Whole
+
+        return Whole(image, view)
+    volume = open_iso9660(image.disc, view, image.cache, image.first_sector)
+    told = image.first_sector * SECTOR + volume.descriptor.space_size * volume.descriptor.block_size
+    if told - image.disc.size >= volume.descriptor.block_size:
+        image.warnings.append(
+            f"the disc is shorter than its volume: {image.disc.size} of {told} bytes; what is missing reads as an error"
+        )
+    with suppress(ImageError):  # a damaged root is said when it is read
+        image.warnings += filter(None, [udf_stub(volume)])
+    return volume

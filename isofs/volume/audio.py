@@ -40,7 +40,7 @@ from ..errors import ImageError, IsofsError, StaleInode, UnsupportedError
 from ..image.sectors import RAW, SECTOR, Track
 from ..image.source import Source
 from .iso9660.volume import Directory
-from .tree import ROOT, Attributes, Entry, Findings, Usage, View, Volume
+from .tree import ROOT, Attributes, Entry, Findings, Usage, View, Volume, no_file_system
 
 _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _RATE: Final = 44_100
@@ -197,7 +197,7 @@ class _WithAudio:
         if inode == _AUDIO:
             return ROOT
         if self._track(inode) is not None:
-            raise StaleInode(f"inode {inode} is no directory")
+            return _AUDIO
         return self._volume.parent(inode)
 
     def data(self, inode: int) -> Source:
@@ -252,7 +252,7 @@ class _WithAudio:
     def _table(self, index: dict[bytes, Entry]) -> Directory:
         joliet = self._volume.describe().get("tree") == "Joliet"
         relaxed = self._view.check == "relaxed" if self._view.check else joliet
-        return Directory(index, joliet=joliet, relaxed=relaxed)
+        return Directory(index, joliet=joliet, relaxed=relaxed, case=self._view.case)
 
     def _free_name(self) -> bytes:
         """The first name that the volume's root does not know, not even in another case.
@@ -310,19 +310,7 @@ class _AudioDisc:
 
     def describe(self) -> dict[str, object]:
         """See `Volume`."""
-        absent = dict.fromkeys(("volume", "system", "volume_set", "publisher", "preparer", "application"), "")
-        flags = dict.fromkeys(("enhanced", "udf_bridge", "bootable", "cd_xa"), False)
-        return {
-            "file_system": "none",
-            "tree": "audio tracks",
-            "joliet_level": 0,
-            **flags,
-            **absent,
-            "created": None,
-            "modified": None,
-            "block_size": SECTOR,
-            "volume_size": self._size,
-        }
+        return no_file_system("audio tracks", self._size)
 
     def _root(self, inode: int) -> int:
         if inode != ROOT:

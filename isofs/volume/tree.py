@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from .. import limits
 from ..errors import ImageError, IsofsError, NoEntryError
+from ..image.sectors import SECTOR
 from ..image.source import Source
 
 ROOT: Final = 1
@@ -118,6 +119,28 @@ class View(NamedTuple):
     """Whether names are found in any case; None: relaxed with Joliet, else strict."""
     audio: bool = False
     """Show the disc's audio tracks as files."""
+    hide: bool = False
+    """Leave out files that are marked as hidden."""
+    showassoc: bool = False
+    """Show associated files, `._NAME` beside `NAME`."""
+    cruft: bool = False
+    """Take the low 24 bits of sizes only."""
+    overriderockperm: bool = False
+    """`mode` and `dmode`, where given, hold for recorded permissions too."""
+    iocharset: str = "utf-8"
+    """Joliet names are shown in this encoding, a codec of Python's."""
+    block: int | None = None
+    """The least size of logical blocks that is accepted."""
+    nocompress: bool = False
+    """Show the stored bytes of zisofs files."""
+    tree: Literal["auto", "rock", "joliet", "primary", "enhanced"] = "auto"
+    """Which tree to show; auto: the one that Linux would."""
+    case: Literal["insensitive", "lower", "upper"] | None = None
+    """Find all names in any case, and show them so; None: as `check` says."""
+    subdir: str = ""
+    """The directory of the disc that is the root."""
+    image: bool = False
+    """Show one file instead, the disc as a plain image."""
 
 
 class Volume(Protocol):
@@ -142,7 +165,7 @@ class Volume(Protocol):
         ...
 
     def parent(self, inode: int) -> int:
-        """The directory that holds a directory; the root's is the root."""
+        """The directory that holds a file or a directory; the root's is the root."""
         ...
 
     def data(self, inode: int) -> Source:
@@ -160,6 +183,23 @@ class Volume(Protocol):
     def describe(self) -> dict[str, object]:
         """What `info` shows about the volume."""
         ...
+
+
+def no_file_system(tree: str, size: int) -> dict[str, object]:
+    """What `Volume.describe` gives where there is no file system but something else is shown as files."""
+    absent = dict.fromkeys(("volume", "system", "volume_set", "publisher", "preparer", "application"), "")
+    flags = dict.fromkeys(("enhanced", "udf_bridge", "bootable", "cd_xa"), False)
+    return {
+        "file_system": "none",
+        "tree": tree,
+        "joliet_level": 0,
+        **flags,
+        **absent,
+        "created": None,
+        "modified": None,
+        "block_size": SECTOR,
+        "volume_size": size,
+    }
 
 
 def find(volume: Volume, path: str, *, follow: bool = True) -> Attributes:
@@ -200,6 +240,23 @@ def find(volume: Volume, path: str, *, follow: bool = True) -> Attributes:
         else:
             found = child
     return found
+
+
+def path_of(volume: Volume, inode: int) -> bytes:
+    """The path of a file or directory, from the root on: what a person is told about it.
+
+    Looks for it in the tables of the directories above it. What cannot be found there is called by its number.
+    """
+    names: list[bytes] = []
+    top = b""
+    try:
+        while inode != ROOT and len(names) <= limits.DEPTH:
+            above = volume.parent(inode)
+            names.append(next(entry.name for entry in volume.entries(above) if entry.inode == inode))
+            inode = above
+    except (IsofsError, StopIteration):
+        top = b"inode %d" % inode
+    return b"/".join([top, *reversed(names)]) or b"/"
 
 
 def attributes_of(volume: Volume, entry: Entry) -> Attributes:

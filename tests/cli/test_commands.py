@@ -102,7 +102,7 @@ def lines(raw: bytes) -> list[str]:
 def test_the_help_names_every_command() -> None:
     said = succeeds("--help").decode()
     for name in COMMANDS:
-        assert re.search(rf"^ +{name} +\w", said, re.MULTILINE), name
+        assert re.search(rf"^ +{name}\s+\w", said, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("name", COMMANDS)

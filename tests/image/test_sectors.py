@@ -647,6 +647,11 @@ def test_of_two_roots_that_of_the_disc_is_taken() -> None:
     assert not counts_from_itself(Sectors([track(1, START, data)]), START)
 
 
+def test_the_root_of_another_track_is_not_taken_for_it() -> None:
+    """Two volumes of one layout, each counting from its own track."""
+    assert counts_from_itself(Sectors([track(1, 0), track(2, START)]), START)
+
+
 def test_a_descriptor_in_front_of_the_primary_one_changes_nothing() -> None:
     boot = descriptor(0, b"EL TORITO SPECIFICATION")
     own = overwritten(DISC, 16 * SECTOR, boot + DISC[16 * SECTOR : 18 * SECTOR])

@@ -100,7 +100,7 @@ class FakeVolume:
             4: [Entry(b"inner", 5, None)],
             5: [],
         }
-        self.above = {1: 1, 4: 1, 5: 4}
+        self.above = {1: 1, 2: 1, 3: 1, 4: 1, 5: 4}
         self.contents = {2: b"the file's it."}
 
     def attributes(self, inode: int) -> Attributes:
@@ -120,6 +120,8 @@ class FakeVolume:
 
     def parent(self, inode: int) -> int:
         self.before("parent", inode)
+        if inode not in self.above:
+            raise StaleInode(f"inode {inode} leads to no directory record")
         return self.above[inode]
 
     def data(self, inode: int) -> Source:
@@ -550,10 +552,18 @@ async def test_damage_is_logged_once(
     operations: Operations, volume: FakeVolume, caplog: pytest.LogCaptureFixture
 ) -> None:
     for words in ("block 1", "block 2", "block 1", "block 1"):
-        volume.before = raising(ImageError(words))
+        volume.before = raising(ImageError(words), "attributes", 2)
         assert await error_of(operations.getattr(2, CTX)) == errno.EIO
-    assert caplog.messages == ["block 1", "block 2"]
+    assert caplog.messages == ["/file: block 1", "/file: block 2"]
     assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_the_path_of_a_damaged_file_is_logged(volume: FakeVolume, caplog: pytest.LogCaptureFixture) -> None:
+    operations = Operations(volume, lambda: None, image="disc\n.iso")
+    handle = (await operations.open(2, os.O_RDONLY, CTX)).fh
+    volume.before = raising(ImageError("block 1"), "pread", 2)
+    assert await error_of(operations.read(handle, 0, 10)) == errno.EIO
+    assert caplog.messages == ["disc\\n.iso: /file: block 1"]
 
 
 async def test_the_log_is_bounded(
@@ -563,7 +573,7 @@ async def test_the_log_is_bounded(
     for i in range(10):
         volume.before = raising(ImageError(f"block {i}"))
         assert await error_of(operations.getattr(2, CTX)) == errno.EIO
-    assert caplog.messages == ["block 0", "block 1", "block 2"]
+    assert caplog.messages == ["inode 2: block 0", "inode 2: block 1", "inode 2: block 2"]
 
 
 async def test_a_miss_is_not_logged(operations: Operations, caplog: pytest.LogCaptureFixture) -> None:
@@ -689,7 +699,7 @@ async def test_an_error_in_another_thread_has_its_errno(
     gate.open()
     with trio.fail_after(LIMIT):
         assert await error_of(operations.getattr(2, CTX)) == errno.EIO
-    assert caplog.messages == ["cut off"]
+    assert caplog.messages == ["inode 2: cut off"]
 
 
 async def test_many_slow_requests_do_not_stall_a_quick_one(

@@ -696,7 +696,18 @@ def test_a_dead_mount_can_be_unmounted_through_a_link(dead: Path, tmp_path: Path
 
 
 def test_mounting_over_a_dead_mount_is_refused_with_what_to_do(dead: Path, disc: Path) -> None:
-    assert fails(32, "mount", disc, dead) == f"{dead}: a dead mount is here; run: isofs umount {dead}"
+    assert fails(32, "mount", disc, dead) == f"{dead}: a dead mount is here; run: isofs umount {dead}, or mount with -o force"
+
+
+def test_a_dead_mount_is_replaced_by_force(dead: Path, disc: Path) -> None:
+    assert isofs("mount", "-o", "force", disc, dead).returncode == 0
+    assert os.listdir(dead)
+
+
+def test_a_living_mount_is_not_replaced_by_force(mounting: Mounting, disc: Path) -> None:
+    point = mounting.mount(disc)
+    assert "mounted here already" in fails(32, "mount", "-o", "force", disc, point)
+    assert os.listdir(point)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

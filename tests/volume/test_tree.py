@@ -11,7 +11,7 @@ from writers.discs import DIRECTORY, FILE, LINK, SECTOR, Disc, component, record
 from isofs import limits
 from isofs.errors import ImageError, NoEntryError
 from isofs.volume.iso9660.volume import Iso9660
-from isofs.volume.tree import ROOT, Finding, Findings, attributes_of, find, walk
+from isofs.volume.tree import ROOT, Finding, Findings, attributes_of, find, path_of, walk
 
 
 def link(name: bytes, target: str) -> bytes:
@@ -247,3 +247,31 @@ def test_a_loss_counts_even_where_no_more_findings_are_kept(monkeypatch: pytest.
     findings.add(7, "lost")
     assert len(findings.found) == 2
     assert findings.harmful
+
+
+# --- the way back -----------------------------------------------------------------------------------------------------
+
+
+def test_every_file_and_directory_has_its_path() -> None:
+    volume = tree_disc()
+    steps = [step for step in walk(volume, volume.attributes(ROOT)) if step.attributes]
+    assert len(steps) > 5
+    for step in steps:
+        assert step.attributes is not None
+        assert path_of(volume, step.attributes.inode) == b"/" + step.path
+    assert path_of(volume, ROOT) == b"/"
+
+
+@pytest.mark.parametrize("block_size", [512, 1024, 2048])
+def test_a_file_far_down_in_a_wide_directory_has_its_path(block_size: int) -> None:
+    disc = Disc(rock=True, sectors=40, block_size=block_size)
+    for i in range(300):
+        disc.root.file(b"F%04d.;1" % i, b"", system_use=rock(b"file %d" % i))
+    volume = disc.open()
+    assert path_of(volume, find(volume, "/file 299").inode) == b"/file 299"
+
+
+def test_what_leads_nowhere_is_called_by_its_number() -> None:
+    volume = tree_disc()
+    assert path_of(volume, 12345 * SECTOR + 1) == b"inode %d" % (12345 * SECTOR + 1)
+    assert path_of(volume, find(volume, "/top").inode + 1) == b"inode %d" % (find(volume, "/top").inode + 1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ... import limits
-from ...errors import ImageError
+from ...errors import ImageError, UsageError
 from ...image.cache import BlockCache
 from ...image.source import Source
 from ..tree import Findings, View
 from . import susp
-from .descriptors import SECTOR, VolumeDescriptor, read_descriptors
+from .descriptors import SECTOR, Descriptors, VolumeDescriptor, read_descriptors
 from .records import FLAG_DIRECTORY, SELF, Record, parse_record, walk_records
 from .volume import Iso9660, root_place
 
@@ -46,12 +48,20 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache, first_sector: int 
     is empty beside a Joliet tree that is not, Joliet's is taken. `first_sector`: where on the disc the volume begins.
     `cache` serves zisofs files.
 
-    Raises `NotADisc`, `UnsupportedError`, and `ImageError` where no tree is sound.
+    Raises `NotADisc`, `UnsupportedError`, `ImageError` where no tree is sound, and `UsageError` where there is not what
+    `view` asks for.
     """
+    if (view.tree, True) in (("rock", view.norock), ("joliet", view.nojoliet)):
+        raise UsageError(f"tree={view.tree} and no{view.tree} exclude each other", "leave one of them out")
     findings = Findings()
     descriptors = read_descriptors(disc, first_sector)
     for reason in descriptors.damage:
         findings.add(0, reason)
+    volume = partial(Iso9660, disc, cache, view, descriptors, findings=findings)
+    if view.tree != "auto":
+        descriptor, skip = _named_tree(disc, view.tree, descriptors, findings)
+        _check_blocks(descriptor, view)
+        return volume(descriptor, skip=skip, joliet=view.tree == "joliet", enhanced=view.tree == "enhanced")
     primary, reason = _open_tree(disc, descriptors.primary, findings)
     joliet, joliet_reason = (None, "") if view.nojoliet else _open_tree(disc, descriptors.joliet, findings)
     if joliet_reason and primary is not None:
@@ -64,8 +74,38 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache, first_sector: int 
             )
         if reason:
             findings.add(0, f"{reason}; the Joliet tree is shown", harmless=True)
-        return Iso9660(disc, cache, view, descriptors, joliet.descriptor, skip=None, joliet=True, findings=findings)
-    return Iso9660(disc, cache, view, descriptors, primary.descriptor, skip=skip, joliet=False, findings=findings)
+        _check_blocks(joliet.descriptor, view)
+        return volume(joliet.descriptor, skip=None, joliet=True)
+    _check_blocks(primary.descriptor, view)
+    return volume(primary.descriptor, skip=skip, joliet=False)
+
+
+def _check_blocks(descriptor: VolumeDescriptor, view: View) -> None:
+    """Refuses logical blocks that are smaller than asked for, as Linux does."""
+    size = descriptor.block_size
+    if view.block is not None and size < view.block:
+        raise UsageError(
+            f"the disc has logical blocks of {size} bytes, smaller than block={view.block}", "leave it out"
+        )
+
+
+def _named_tree(
+    disc: Source, name: str, descriptors: Descriptors, findings: Findings
+) -> tuple[VolumeDescriptor, int | None]:
+    """The descriptor of a tree and, for Rock Ridge, the bytes to skip. Raises `UsageError` if the disc has it not."""
+    there = {"primary": descriptors.primary, "joliet": descriptors.joliet, "enhanced": descriptors.enhanced}
+    primary, _ = _open_tree(disc, descriptors.primary, findings)
+    skip, _ = (None, False) if primary is None else _rock_ridge(disc, primary)
+    if skip is not None:
+        there = {"rock": descriptors.primary, **there}
+    descriptor = there.get(name)
+    if descriptor is None:
+        known = ", ".join(f"tree={tree}" for tree, found in there.items() if found is not None)
+        raise UsageError(f"the disc has no tree={name}", f"it has {known}")
+    _, reason = _open_tree(disc, descriptor, findings)
+    if reason:
+        raise ImageError(reason, "leave tree= out")
+    return descriptor, skip if name == "rock" else None
 
 
 def _open_tree(disc: Source, descriptor: VolumeDescriptor | None, findings: Findings) -> tuple[_Tree | None, str]:

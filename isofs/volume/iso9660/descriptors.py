@@ -130,6 +130,8 @@ def read_descriptors(disc: Source, first_sector: int = 0) -> Descriptors:
                 _keep(found, kind, _parse(raw))
             except ImageError as error:
                 found.damage.append(error.reason)
+    if not seen and first_sector:
+        raise NotADisc(f"no ISO 9660 volume begins at sector {first_sector}", "see isofs info")
     if not seen:
         raise NotADisc("no volume descriptor: not an ISO 9660 disc", "check the file")
     if found.primary is None and found.joliet is None:

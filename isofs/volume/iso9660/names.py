@@ -5,8 +5,8 @@
 | plain, `map=normal` | A-Z become small, a trailing `.;1` or `;1` is dropped, any other `;` or `/` becomes `.` |
 | plain, `map=off` | as recorded |
 | plain, `map=acorn` | normal, then the marks of a 32-byte ARCHIMEDES area |
-| Joliet | UTF-16BE to UTF-8, a trailing `;1` is dropped, then trailing dots |
-| Rock Ridge | as recorded |
+| Joliet | UTF-16BE to `iocharset`, a trailing `;1` is dropped, then trailing dots |
+| Rock Ridge, ISO 9660:1999 | as recorded |
 
 These are Linux's rules, byte by byte. What no name may hold comes after them: everything from a NUL on is cut off, a
 `/` becomes `_`, and a name over 255 bytes is shortened and marked with a hash of the whole.
@@ -14,14 +14,20 @@ These are Linux's rules, byte by byte. What no name may hold comes after them: e
 
 from __future__ import annotations
 
+import codecs
+import re
 import zlib
-from typing import Final
+from typing import Final, Literal
 
 from ... import limits
 
 _LOWER: Final = bytes(range(65)) + bytes(range(97, 123)) + bytes(range(91, 256))
 _LOWER_AND_DOTS: Final = _LOWER.translate(bytes.maketrans(b";/", b".."))
+_RELAXED: Final = bytes(b + 32 if 65 <= b <= 90 or (192 <= b <= 222 and b != 215) else b for b in range(256))
 _ARCHIMEDES: Final = b"ARCHIMEDES"
+_CHARSET: Final = re.compile(r"[A-Za-z0-9_.:-]{1,40}", re.ASCII)
+_ASCII: Final = "".join(map(chr, range(128)))
+_QUESTION_MARKS: Final = "isofs.question_marks"
 
 
 def map_normal(identifier: bytes) -> bytes:
@@ -47,14 +53,36 @@ def map_acorn(identifier: bytes, system_use: bytes) -> bytes:
     return name
 
 
-def joliet(identifier: bytes) -> bytes:
-    """A Joliet identifier as UTF-8; what is no sound UTF-16 becomes U+FFFD."""
+def joliet(identifier: bytes, codec: str = "utf-8") -> bytes:
+    """A Joliet identifier in an encoding; what it lacks becomes `?`, what is no sound UTF-16 U+FFFD first."""
     name = identifier[: len(identifier) & ~1].decode("utf-16-be", "replace").partition("\0")[0]
     if len(name) > 2:
         name = name.removesuffix(";1")
     while len(name) >= 2 and name.endswith("."):
         name = name[:-1]
-    return name.encode()
+    return name.encode(codec, _QUESTION_MARKS)
+
+
+def codec_of(charset: str) -> str:
+    """Python's name for an encoding of file names, which ASCII must be a part of; empty if there is none such."""
+    if not _CHARSET.fullmatch(charset):
+        return ""
+    try:
+        codec = codecs.lookup("utf-8" if charset == "default" else charset).name
+        fits = _ASCII.encode(codec) == _ASCII.encode() and b"\x1b" not in "\u3042".encode(codec, "replace")
+    except (LookupError, ValueError):
+        return ""
+    return codec if fits else ""
+
+
+def _question_marks(error: UnicodeError) -> tuple[str, int]:
+    """One for each unit of UTF-16, as in Linux."""
+    assert isinstance(error, UnicodeEncodeError)
+    lost = error.object[error.start : error.end]
+    return "?" * (len(lost.encode("utf-16-be", "surrogatepass")) // 2), error.end
+
+
+codecs.register_error(_QUESTION_MARKS, _question_marks)
 
 
 def showable(name: bytes) -> bytes:
@@ -84,8 +112,27 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def folded(name: bytes, *, joliet: bool) -> bytes:
-    """What two names have in common that `check=relaxed` takes for one: ASCII case, and Joliet's trailing dots."""
+def folded(name: bytes, *, joliet: bool, cased: bool = False) -> bytes:
+    """What two names have in common that are taken for one where case does not count.
+
+    For `check=relaxed` that is the case of Latin-1 letters, as in Linux, and Joliet's trailing dots; with `cased` the
+    case of all letters.
+    """
     if joliet:
         name = name.rstrip(b".") or name
-    return name.translate(_LOWER)
+    return in_case(name, "insensitive") if cased else name.translate(_RELAXED)
+
+
+def in_case(name: bytes, case: Literal["insensitive", "lower", "upper"]) -> bytes:
+    """A name in small or in capital letters, or in those that only serve comparisons; of no UTF-8 the ASCII letters."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return name.upper() if case == "upper" else name.lower()
+    return (text.upper() if case == "upper" else text.lower() if case == "lower" else text.casefold()).encode()
+
+
+def numbered(name: bytes, count: int) -> bytes:
+    """What the second, third, ... file of a name is called."""
+    mark = b"~%d" % count
+    return cut(name, limits.NAME_SHOWN - len(mark)) + mark

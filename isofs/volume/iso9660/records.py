@@ -30,6 +30,7 @@ _HEAD: Final = struct.Struct("<BBI4xI4x7sBBBH2xB")
 _LEAST: Final = 34
 _HEAD_SIZE: Final = 33
 
+FLAG_HIDDEN: Final = 0x01
 FLAG_DIRECTORY: Final = 0x02
 FLAG_ASSOCIATED: Final = 0x04
 FLAG_MULTI_EXTENT: Final = 0x80

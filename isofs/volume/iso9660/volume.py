@@ -23,9 +23,9 @@ from __future__ import annotations
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import cache, partial
-from typing import Final
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from ... import limits
@@ -39,6 +39,7 @@ from .descriptors import Descriptors, VolumeDescriptor
 from .records import (
     FLAG_ASSOCIATED,
     FLAG_DIRECTORY,
+    FLAG_HIDDEN,
     FLAG_MULTI_EXTENT,
     PARENT,
     SECTOR,
@@ -58,7 +59,11 @@ except ImportError:  # the code below reads every record
 
 _LINK: Final = 1 << 63
 _LINK_BLOCKS: Final = 1 << 31
+Case = Literal["insensitive", "lower", "upper"]
+
 _DEFAULT_MODE: Final = 0o555
+_CRUFT: Final = 0xFF_FFFF
+"""What `cruft` leaves of a size."""
 _ENTRY_WEIGHT: Final = 500
 """Bytes of memory that an entry of a table takes, about."""
 _PARSED_AT_ONCE: Final = 64 * limits.KIB
@@ -70,16 +75,41 @@ _CHAIN_READS: Final = (SECTOR, 64 * limits.KIB, limits.MIB, 16 * limits.MIB)
 
 
 class Directory(list[Entry]):
-    """A directory's table: its entries in the disc's order, and which one has a name."""
+    """A directory's table: its entries in the disc's order, and which one has a name.
 
-    def __init__(self, index: dict[bytes, Entry], *, joliet: bool, relaxed: bool) -> None:
+    `case`: see `View`. Of names that differ in case only the later ones get a number then.
+    """
+
+    def __init__(self, index: dict[bytes, Entry], *, joliet: bool, relaxed: bool, case: Case | None = None) -> None:
+        self._joliet = joliet
+        self._cased = case is not None
+        self._folded: dict[bytes, Entry] = {}
+        if case is not None:
+            told = index
+            index = {entry.name: entry for entry in self._in_case(told.values(), case)}
+            for name, entry in zip(told, index.values(), strict=True):  # a few letters fold to others when changed
+                self._folded.setdefault(self._fold(name), entry)
         super().__init__(index.values())
         self._index = index
-        self._joliet = joliet
-        self._folded: dict[bytes, Entry] = {}
-        if relaxed:
+        if relaxed and case is None:
             for entry in self:
-                self._folded.setdefault(names.folded(entry.name, joliet=joliet), entry)
+                self._folded.setdefault(self._fold(entry.name), entry)
+
+    def _fold(self, name: bytes) -> bytes:
+        return names.folded(name, joliet=self._joliet, cased=self._cased)
+
+    def _in_case(self, entries: Iterable[Entry], case: Case) -> Iterator[Entry]:
+        """The entries as they are shown; `_folded` gets their names."""
+        counts: dict[bytes, int] = {}
+        for entry in entries:
+            name = told = entry.name if case == "insensitive" else names.showable(names.in_case(entry.name, case))
+            first = self._fold(told)
+            while self._fold(name) in self._folded:
+                counts[first] = counts.get(first, 1) + 1
+                name = names.numbered(told, counts[first])
+            shown = entry._replace(name=name)
+            self._folded[self._fold(name)] = shown
+            yield shown
 
     @property
     def weight(self) -> int:
@@ -87,7 +117,7 @@ class Directory(list[Entry]):
         return _ENTRY_WEIGHT * (len(self) + 4)
 
     def find(self, name: bytes) -> Entry | None:
-        """The entry of a name. An exact match wins; in a relaxed table then the first that differs in case only.
+        """The entry of a name. An exact match wins; if case does not count then the first that differs in case only.
 
         Joliet's trailing dots never count.
         """
@@ -95,7 +125,7 @@ class Directory(list[Entry]):
         if entry is None and self._joliet:
             entry = self._index.get(name.rstrip(b"."))
         if entry is None and self._folded:
-            entry = self._folded.get(names.folded(name, joliet=self._joliet))
+            entry = self._folded.get(self._fold(name))
         return entry
 
 
@@ -112,6 +142,7 @@ class Iso9660:
         *,
         skip: int | None,
         joliet: bool,
+        enhanced: bool = False,
         findings: Findings,
     ) -> None:
         self.findings = findings
@@ -119,6 +150,8 @@ class Iso9660:
         self.descriptor = descriptor
         self.joliet = joliet
         """Whether the tree is Joliet's."""
+        self.enhanced = enhanced
+        """Whether it is that of ISO 9660:1999."""
         self.rock = skip is not None
         """Whether Rock Ridge is in use."""
         self._skip = skip or 0
@@ -126,6 +159,12 @@ class Iso9660:
         self._cache = cache
         self._view = view
         self._block = descriptor.block_size
+        self._most = _CRUFT if view.cruft else (1 << 64) - 1
+        """Bits of a size that count."""
+        self._unlisted = (0 if view.showassoc else FLAG_ASSOCIATED) | (FLAG_HIDDEN if view.hide else 0)
+        """Flags of records that are passed over: those of a file's last section count."""
+        self._usual_view = not (view.hide or view.showassoc or view.cruft or view.overriderockperm)
+        """Whether compiled code knows how to show it."""
         self._relaxed = view.check == "relaxed" if view.check else joliet
         self._root = root_place(descriptor)
         self._tables: OrderedDict[int, Directory] = OrderedDict()
@@ -162,7 +201,7 @@ class Iso9660:
         """See `Volume`."""
         place = self._directory_place(inode)
         if place is None:
-            raise StaleInode(f"inode {inode} is no directory")
+            return self._number(self._holder(self._record_place(inode)))
         if place == self._root:
             return ROOT
         above = self._parent_place(place)
@@ -190,10 +229,12 @@ class Iso9660:
             raise UnsupportedError(f"{label}: recorded as a sparse file, which is not read yet")
         if any(section.gap and not section.unit for section in sections):
             raise ImageError(f"{label}: its record tells a gap without a unit")
-        stored = Extents(self._disc, [self._extent(section) for section in sections if section.size], label)
+        extents = [self._extent(section) for section in sections if section.size]
         if rock and rock.zisofs:
-            return open_zisofs(stored, rock.zisofs, self._cache)
-        return stored
+            return open_zisofs(Extents(self._disc, extents, label), rock.zisofs, self._cache)
+        if self._view.cruft:
+            extents = _first_bytes(extents, self._size(sections))
+        return Extents(self._disc, extents, label)
 
     def _label(self, inode: int) -> str:
         """What errors call a file."""
@@ -205,7 +246,7 @@ class Iso9660:
 
     def _usual_data(self, inode: int) -> tuple[int, int] | None:
         """Place and size of the data of a file with a usual record; None where there is more to know."""
-        if _records is None or self.descriptor.set_size > 1:
+        if _records is None or not self._usual_view or self.descriptor.set_size > 1:
             return None
         record = self._record_bytes(self._record_place(inode))
         return _records.usual_data(record, self._block, self._skip if self.rock else None)
@@ -237,7 +278,7 @@ class Iso9660:
 
         return {
             "file_system": "ISO 9660",
-            "tree": "Joliet" if self.joliet else "Rock Ridge" if self.rock else "ISO 9660",
+            "tree": self._tree_name,
             "joliet_level": self.descriptors.joliet.joliet_level if self.descriptors.joliet else 0,
             "enhanced": self.descriptors.enhanced is not None,
             "udf_bridge": self.descriptors.udf,
@@ -254,6 +295,12 @@ class Iso9660:
             "block_size": self._block,
             "volume_size": self.descriptor.space_size * self._block,
         }
+
+    @property
+    def _tree_name(self) -> str:
+        if self.enhanced:
+            return "ISO 9660:1999"
+        return "Joliet" if self.joliet else "Rock Ridge" if self.rock else "ISO 9660"
 
     # --- inode numbers ----------------------------------------------------------------------------------------------
 
@@ -339,7 +386,7 @@ class Iso9660:
             chain = []
             data = self._disc.pread(size, place)
             for record in walk_records(data, place, self._block, _ignore):
-                if (not chain and record.position != place) or (chain and record.identifier != chain[0].identifier):
+                if not _is_section(record, chain[0]) if chain else record.position != place:
                     break
                 chain.append(record)
                 if not record.flags & FLAG_MULTI_EXTENT or len(chain) == limits.SECTIONS:
@@ -376,6 +423,8 @@ class Iso9660:
         entries = susp.entries(area, self._disc, self._block, cut_off, allowance or susp.Allowance())
         found = rockridge.parse(entries, damaged)
         found.unsure = found.unsure or lost
+        if self._view.nocompress:
+            found.zisofs = None
         return found
 
     # --- attributes -------------------------------------------------------------------------------------------------
@@ -388,11 +437,12 @@ class Iso9660:
             self.findings.add(place, "a directory does not begin with a record of itself; its attributes are not known")
             return self._attributes(self._number(place), None, None, stat.S_IFDIR, 0, 0, 0)
         rock = self._rock_ridge(dot, skip=0 if place == self._root else None)
-        return self._attributes(self._number(place), dot, rock, stat.S_IFDIR, dot.size, dot.size, 0)
+        size = dot.size & self._most
+        return self._attributes(self._number(place), dot, rock, stat.S_IFDIR, size, size, 0)
 
     def _attributes_of_file(self, sections: list[Record], rock: RockRidge | None, inode: int) -> Attributes:
         first = sections[0]
-        stored = size = first.size if len(sections) == 1 else sum(section.size for section in sections)
+        stored = size = self._size(sections)
         kind = stat.S_IFREG
         rdev = 0
         if rock is not None:
@@ -413,6 +463,11 @@ class Iso9660:
                 size = rock.sparse_size
         return self._attributes(inode, first, rock, kind, min(size, limits.FILE_SIZE), stored, rdev)
 
+    def _size(self, sections: list[Record]) -> int:
+        """Bytes of a file that are stored."""
+        size = sections[0].size if len(sections) == 1 else sum(section.size for section in sections)
+        return size & self._most
+
     def _attributes(
         self, inode: int, record: Record | None, rock: RockRidge | None, kind: int, size: int, stored: int, rdev: int
     ) -> Attributes:
@@ -425,7 +480,8 @@ class Iso9660:
         accessed = changed = modified
         if rock is not None:
             if rock.mode is not None:
-                permissions = rock.mode & 0o7777
+                if chosen is None or not view.overriderockperm or kind not in (stat.S_IFREG, stat.S_IFDIR):
+                    permissions = rock.mode & 0o7777
                 nlink, uid, gid = rock.nlink, rock.uid, rock.gid
             modified = _first_known(rock.modified, modified)
             accessed = _first_known(rock.accessed, accessed)
@@ -461,7 +517,8 @@ class Iso9660:
         try:
             table = self._known(place)
             if table is None:
-                table = Directory(self._parse(place), joliet=self.joliet, relaxed=self._relaxed)
+                entries = self._parse(place)
+                table = Directory(entries, joliet=self.joliet, relaxed=self._relaxed, case=self._view.case)
                 self._keep(place, table)
             return table
         finally:
@@ -499,7 +556,7 @@ class Iso9660:
         allowance = susp.Allowance(min(16 * len(data), limits.DIRECTORY_SIZE) + limits.MIB)
         for sections in self._files(data, place, self._usual(data, place, entries, above)):
             first = sections[0]
-            if first.identifier in (SELF, PARENT) or first.flags & FLAG_ASSOCIATED:
+            if first.identifier in (SELF, PARENT) or sections[-1].flags & self._unlisted:
                 continue
             rock = self._rock_ridge(first, allowance=allowance)
             if rock is not None and rock.relocated:
@@ -535,7 +592,7 @@ class Iso9660:
         self, data: bytes, place: int, entries: dict[bytes, Entry], above: Callable[[], frozenset[int]]
     ) -> Callable[[int], int] | None:
         """Reads the usual records of a directory from any place in it on; None where this is not compiled."""
-        if _records is None:
+        if _records is None or not self._usual_view:
             return None
         view = self._view
         skip = self._skip if self.rock else None
@@ -551,13 +608,13 @@ class Iso9660:
         room = min(self._disc.size - place, limits.DIRECTORY_SIZE)
         if room <= 0:
             raise ImageError(f"the directory at byte {place} lies beyond the end of the disc")
-        if dot is None or not dot.size:
+        if dot is None or not dot.size & self._most:
             if not may_wait():
                 raise NotReady
             self.findings.add(place, "a directory does not tell its size; its sectors were counted")
             size = self._counted_size(place, room)
         else:
-            size = dot.size
+            size = dot.size & self._most
             if size > room:
                 self.findings.add(place, f"a directory claims {size} bytes; {room} can be read")
                 size = room
@@ -586,7 +643,7 @@ class Iso9660:
             return at if chain or usual is None else usual(at)
 
         for record in walk_records(data, place, self._block, self.findings.add, usual and ahead):
-            if chain and record.identifier != chain[0].identifier:
+            if chain and not _is_section(record, chain[0]):
                 self.findings.add(chain[0].position, f"{self._shown(chain[0])}: the last section is missing")
                 yield chain
                 chain = []
@@ -641,6 +698,15 @@ class Iso9660:
         except ImageError:
             return None
 
+    def _holder(self, record: int) -> int:
+        """Where the directory is recorded in which a record lies: the `.` before it that names its own place."""
+        first = record - record % self._block
+        for place in range(first, max(first - limits.DIRECTORY_SIZE, 0), -self._block):
+            dot = self._self_record(place)
+            if dot is not None and self._place_of(dot) == place:
+                return place
+        raise StaleInode(f"no directory holds the record at byte {record}")
+
     def _ancestors(self, place: int) -> frozenset[int]:
         """The places of a directory and of all directories above it.
 
@@ -667,7 +733,12 @@ class Iso9660:
     # --- names ------------------------------------------------------------------------------------------------------
 
     def _name(self, record: Record, rock: RockRidge | None) -> bytes:
-        """The name of a record: Rock Ridge's, else Joliet's, else the mapped identifier, else its place."""
+        """The name of a record: Rock Ridge's, else Joliet's, else the mapped identifier, else its place.
+
+        That of an associated file has `._` in front, as macOS writes it.
+        """
+        if record.flags & FLAG_ASSOCIATED:
+            return names.showable(b"._" + self._name(record._replace(flags=record.flags & ~FLAG_ASSOCIATED), rock))
         if rock is not None and rock.name:
             name = names.showable(rock.name)
             if name:
@@ -681,8 +752,8 @@ class Iso9660:
     def _mapped(self, identifier: bytes, system_use: bytes) -> bytes:
         """The name that an identifier stands for; empty where nothing of it can be shown."""
         if self.joliet:
-            name = names.joliet(identifier)
-        elif self._view.map == "off":
+            name = names.joliet(identifier, self._view.iocharset)
+        elif self.enhanced or self._view.map == "off":
             name = identifier
         elif self._view.map == "acorn":
             name = names.map_acorn(identifier, system_use)
@@ -704,8 +775,7 @@ class Iso9660:
         count = repeated.get(name, 1)
         while True:
             count += 1
-            mark = b"~%d" % count
-            other = names.cut(name, limits.NAME_SHOWN - len(mark)) + mark
+            other = names.numbered(name, count)
             if other not in taken:
                 repeated[name] = count
                 return other
@@ -720,6 +790,20 @@ def root_place(descriptor: VolumeDescriptor) -> int:
     if not extent:
         raise ImageError("the descriptor names no root directory")
     return (extent + xar_blocks) * descriptor.block_size
+
+
+def _is_section(record: Record, first: Record) -> bool:
+    """Whether a record can be a further section of a file: an associated file has the name of another one."""
+    return record.identifier == first.identifier and not (record.flags ^ first.flags) & FLAG_ASSOCIATED
+
+
+def _first_bytes(extents: list[Extent], size: int) -> list[Extent]:
+    """The first bytes of a file."""
+    kept = []
+    for extent in extents:
+        kept.append(extent._replace(length=min(extent.length, size)))
+        size -= kept[-1].length
+    return [extent for extent in kept if extent.length]
 
 
 def _ignore(offset: int, words: str, *, harmless: bool = False) -> None:

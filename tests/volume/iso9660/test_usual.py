@@ -59,6 +59,13 @@ VIEWS = (
     View(fmask=0o133, dmask=0o22),
     View(norock=True, nojoliet=True, map="acorn", mode=0o640, fmask=0o40),
     View(norock=True, nojoliet=True, map="off", check="relaxed"),
+    View(hide=True, showassoc=True),
+    View(cruft=True, nocompress=True),
+    View(overriderockperm=True, mode=0o600, dmode=0o700),
+    View(norock=True, iocharset="cp437"),
+    View(case="upper"),
+    View(tree="primary", case="insensitive"),
+    View(norock=True, hide=True, case="lower"),
 )
 WRITERS = (
     ("xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "--hardlinks"),
