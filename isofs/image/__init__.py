@@ -20,7 +20,7 @@ from .beside import Beside
 from .blockmap import BlockMap
 from .cache import BlockCache, RunCache
 from .disc import Disc
-from .places import cut_out, find_sessions, holds, placed, without_audio
+from .places import begun, cut_out, find_sessions, holds, placed, without_audio
 from .sectors import SECTOR, Layout, Sectors, Track, choose, counts_from_itself, find_layout, find_raw
 from .source import Extent, Extents, FileSource, Source
 from .wishes import NO_WISHES, Wishes
@@ -78,7 +78,7 @@ class Image:
             """The bytes that the container holds: the file's own if it is none."""
             self.tracks = self._tracks(source, wishes)
             """The tracks of the disc; none for plain sectors of 2048 bytes from its begin to its end."""
-            self.disc, self.track, self._start = self._disc(wishes)
+            self.disc, self.track, self._begin = self._disc(wishes)
             self.first_sector = self._volume_start(wishes)
         except BaseException:
             self.close()
@@ -108,14 +108,20 @@ class Image:
         """The sectors of the volume's track, 2048 bytes each; of a disc that is not told in tracks, all."""
         if self.track is None:
             return self.disc
-        return Extents(self.disc, [Extent(self._start * SECTOR, self.track.count * SECTOR)], "the track")
+        count = self.track.end - self._begin - self.start
+        return Extents(self.disc, [Extent(self.start * SECTOR, count * SECTOR)], "the track")
 
     def sessions(self, most: int | None = None) -> list[int]:
         """The sectors where sessions begin, found by a look at the disc; with `most` at so many bytes behind the first.
 
         Empty where tracks are told: they know their sessions.
         """
-        return [] if self._told else find_sessions(self.disc, self._start, most)
+        return [] if self._told else find_sessions(self.disc, self.start, most)
+
+    @property
+    def start(self) -> int:
+        """The sector of the disc with which `data` begins: where the volume's track does."""
+        return 0 if self.track is None else max(self.track.start - self._begin, 0)
 
     def close(self) -> None:
         """Closes the files. Reads fail from then on."""
@@ -196,35 +202,40 @@ class Image:
         return placed([without_audio(layout.track(decoded))], wishes.shift)
 
     def _disc(self, wishes: Wishes) -> tuple[Source, Track | None, int]:
-        """The disc, the track of the volume and where on the disc that begins."""
-        tracks = self.tracks
+        """The disc, the track of the volume and the sector of all tracks with which the disc begins."""
+        tracks, first = self.tracks, wishes.sbsector
         track = choose(tracks, wishes.track, wishes.session if self._told and wishes.session != "last" else None)
-        if wishes.sbsector is not None and self._told:
-            track = holds(tracks, wishes.sbsector)
+        if first is not None and self._told:
+            track = holds(tracks, first, wishes.track)
+        if first is None:
+            first = 0 if track is None else track.start
         if track is None:
-            return (Sectors(tracks) if tracks else self.decoded), None, 0
-        if len(tracks) == 1 and track.stride == SECTOR and not track.start:
+            disc = Sectors(tracks) if tracks else self.decoded
+            if not counts_from_itself(disc, first):
+                return disc, None, 0
+            whole = Track(1, "mode 1", 0, self.decoded.size // SECTOR, self.decoded, 0, SECTOR)
+            return Sectors(begun([whole], first)), None, first
+        if len(tracks) == 1 and track.stride == SECTOR and not track.start and not first:
             assert track.source is not None
             if track.source.size == track.count * SECTOR:  # what holds the track holds nothing else
                 return track.source, track, 0
         disc = Sectors(tracks)
-        if wishes.sbsector is None and counts_from_itself(disc, track.start):
-            own = [other._replace(start=other.start - track.start) for other in tracks if other.start >= track.start]
-            return Sectors(own), track, 0
-        return disc, track, track.start
+        if counts_from_itself(disc, first):
+            return Sectors(begun(tracks, first)), track, first
+        return disc, track, 0
 
     def _volume_start(self, wishes: Wishes) -> int:
         """The sector of the disc where the volume begins."""
         if wishes.sbsector is not None:
-            return wishes.sbsector
+            return wishes.sbsector - self._begin
         if wishes.session is None or self._told:
-            return self._start
-        found = self.sessions()
+            return self.start
+        found = self.sessions() or [self.start]
         if wishes.session == "last":
-            return found[-1] if found else self._start
+            return found[-1]
         if wishes.session >= len(found):
             known = ", ".join(map(str, range(len(found))))
-            raise UsageError(f"session {wishes.session} is not on the disc", f"sessions: {known or 'none'}")
+            raise UsageError(f"session {wishes.session} is not on the disc", f"sessions: {known}")
         return found[wishes.session]
 
 

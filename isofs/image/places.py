@@ -12,6 +12,7 @@ begin with sector 32, go on with multiples of 32, and keep a copy of the newest 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from .. import limits
@@ -62,12 +63,26 @@ def cut_out(source: Source, shift: int | None = None) -> Track | None:
     return track._replace(start=start) if start else None
 
 
-def holds(tracks: Sequence[Track], sector: int) -> Track:
-    """The data track that holds a sector. Raises `UsageError`."""
+def holds(tracks: Sequence[Track], sector: int, number: int | None = None) -> Track:
+    """The data track that holds a sector: the one of that number. Raises `UsageError`."""
     for track in tracks:
         if track.mode != "audio" and track.start <= sector < track.end:
+            if number not in (None, track.number):
+                raise UsageError(f"sector {sector} is on track {track.number}, not on {number}", "leave track= out")
             return track
     raise UsageError(f"no data track holds sector {sector}", "see isofs info")
+
+
+def begun(tracks: Sequence[Track], sector: int) -> list[Track]:
+    """The tracks from a sector on, for a volume that counts from there."""
+    found = []
+    for track in tracks:
+        lost = max(sector - track.start, 0)
+        if lost < track.count:
+            position = track.position + lost * track.stride
+            start = track.start + lost - sector
+            found.append(track._replace(start=start, count=track.count - lost, position=position))
+    return found
 
 
 def without_audio(track: Track) -> Track:
@@ -92,7 +107,7 @@ class _Volume(NamedTuple):
     root: int
     """Sector of the root directory."""
     size: int
-    """Sectors, counted from where the volume begins."""
+    """Sectors, counted from where the volume begins; some writers count from the disc's begin."""
     sound: bool
     """Whether its root is where it should be, behind the descriptor."""
 
@@ -102,29 +117,43 @@ def find_sessions(disc: Source, first: int = 0, most: int | None = None) -> list
 
     With `most` the search ends after so many bytes.
     """
-    whole, grown = _volume_at(disc, first), _volume_at(disc, first + _GROWN)
+    whole, grown = _first_volume(disc, first), _volume_at(disc, first + _GROWN)
     found: dict[int, _Volume] = {}
     if grown is not None and grown.sound:
         found[first + _GROWN] = grown
     elif whole is not None:
         found[first] = whole
-    behind = max((start + volume.size for start, volume in found.items()), default=first)
+    behind = max((_behind(start, volume) for start, volume in found.items()), default=first)
     while len(found) < limits.TRACKS:
         start = _next_session(disc, behind, None if most is None else behind + most // SECTOR)
         volume = None if start is None else _volume_at(disc, start)
         if start is None or volume is None:
             break
         found[start] = volume
-        behind = start + max(volume.size, FIRST_DESCRIPTOR + 1)
+        behind = max(_behind(start, volume), start + FIRST_DESCRIPTOR + 1)
     if whole is not None and whole.root not in {volume.root for volume in found.values()}:
         found[first] = whole
     return sorted(found)
 
 
+def _first_volume(disc: Source, start: int) -> _Volume | None:
+    """The volume at a sector where one is expected, whatever its blocks and the order of its descriptors."""
+    first = start + FIRST_DESCRIPTOR
+    heads = (glance(disc, 6, sector * SECTOR) for sector in range(first, first + _DESCRIPTORS))
+    count = len(list(takewhile(lambda head: head[1:] == b"CD001", heads)))
+    volumes = filter(None, (_volume_at(disc, start + place) for place in range(count)))
+    return next(volumes, _Volume(0, count, sound=False) if count else None)
+
+
+def _behind(start: int, volume: _Volume) -> int:
+    """The sector behind a volume; the nearer one if its size may count from either begin."""
+    return volume.size if volume.size > start else start + volume.size
+
+
 def _next_session(disc: Source, first: int, last: int | None) -> int | None:
-    """The first sector, from `first` to `last`, where a sound volume begins."""
+    """The first sector, from `first` to `last`, where a sound volume begins; None: to where any disc ends."""
     at = (first + FIRST_DESCRIPTOR) * SECTOR
-    end = disc.size if last is None else min(disc.size, last * SECTOR)
+    end = min(disc.size, limits.PASS_SIZE if last is None else last * SECTOR)
     while at < end:
         data = glance(disc, _LOOK, at)
         place = data.find(_PRIMARY)

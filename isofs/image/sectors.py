@@ -349,14 +349,16 @@ def _descriptor_sectors(start: int) -> range:
 
 
 def counts_from_itself(disc: Source, start: int) -> bool:
-    """Whether the volume whose track begins at sector `start` counts its blocks from there, not from the disc's start.
+    """Whether the volume that begins at sector `start` counts its blocks from there, not from the disc's start.
 
     The root directory's first record is the judge: it must be where its descriptor says, and say so itself. A volume's
-    root is not in front of its own track; what is there is another one's.
+    root is not in front of its own begin; what is there is another one's.
     """
+    if not start:
+        return False
     sectors = (glance(disc, SECTOR, sector * SECTOR) for sector in _descriptor_sectors(start))
     raw = next((raw for raw in sectors if raw[:6] == b"\1CD001"), b"")
-    if not start or len(raw) < SECTOR:
+    if len(raw) < SECTOR:
         return False
     block_size = int.from_bytes(raw[128:130], "little")
     extent = raw[158:162]

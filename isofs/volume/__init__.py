@@ -49,11 +49,14 @@ def _data_of(image: Image, view: View) -> Volume:
     if _is_audio_only(image):
         raise NotADisc("a disc of audio tracks only", "-o audio shows them as files")
     if view.image:
-        from .whole import Whole
+        from .whole import Whole, warning
 
+        image.warnings += filter(None, [warning(image)])
         return Whole(image, view)
     volume = open_iso9660(image.disc, view, image.cache, image.first_sector)
-    told = image.first_sector * SECTOR + volume.descriptor.space_size * volume.descriptor.block_size
+    first, told = image.first_sector * SECTOR, volume.descriptor.space_size * volume.descriptor.block_size
+    if not first < told <= image.disc.size:  # else it counts from the disc's begin: writers disagree
+        told += first
     if told - image.disc.size >= volume.descriptor.block_size:
         image.warnings.append(
             f"the disc is shorter than its volume: {image.disc.size} of {told} bytes; what is missing reads as an error"

@@ -28,12 +28,12 @@ class _Subdirectory:
 
     def attributes(self, inode: int) -> Attributes:
         """See `Volume`."""
-        found = self._volume.attributes(self._inside(inode))
-        return found._replace(inode=ROOT) if found.inode == self._top else found
+        return self._shown(self._volume.attributes(self._inside(inode)))
 
     def lookup(self, inode: int, name: bytes) -> Attributes | None:
         """See `Volume`."""
-        return self._volume.lookup(self._inside(inode), name)
+        found = self._volume.lookup(self._inside(inode), name)
+        return None if found is None else self._shown(found)
 
     def entries(self, inode: int) -> Sequence[Entry]:
         """See `Volume`."""
@@ -65,3 +65,7 @@ class _Subdirectory:
     def _inside(self, inode: int) -> int:
         """The number in the other volume."""
         return self._top if inode == ROOT else inode
+
+    def _shown(self, found: Attributes) -> Attributes:
+        """Attributes with this volume's number."""
+        return found._replace(inode=ROOT) if found.inode == self._top else found

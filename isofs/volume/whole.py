@@ -34,6 +34,16 @@ def name_of(path: str) -> bytes:
     return cut(name, limits.NAME_SHOWN - 4) + b".iso"
 
 
+def warning(image: Image) -> str:
+    """The sentence to say when other programs do not see the volume in the file; empty otherwise."""
+    first = image.first_sector
+    if first != image.start:
+        return f"the file is the whole disc: programs that read it may show another session than that of sector {first}"
+    if first:
+        return f"the file begins with sector {first} of its disc: few programs can read it without the sectors before"
+    return ""
+
+
 class Whole:
     """A `Volume` of one file. Reads nothing at first."""
 

@@ -15,6 +15,7 @@ from writers.sheets import audio, stored
 from writers.sources import Memory
 from writers.tools import require
 
+from isofs import limits
 from isofs.cli import main
 from isofs.errors import ImageError, NotADisc, UsageError
 from isofs.image import open_image
@@ -204,6 +205,18 @@ def test_sizes_that_cannot_be(claimed: int) -> None:
     assert found == ([0, COUNT] if claimed > 1 else [0, COUNT, 2 * COUNT])
 
 
+def test_sizes_may_count_from_the_begin_of_the_disc(tmp_path: Path) -> None:
+    disc = session(0) + session(COUNT, claimed=2 * COUNT) + session(2 * COUNT, claimed=3 * COUNT)
+    assert find_sessions(Memory(disc)) == [0, COUNT, 2 * COUNT]
+    path = tmp_path / "disc.iso"
+    path.write_bytes(disc)
+    for wanted in (0, 1, 2):
+        with open_image(str(path), wishes=Wishes(session=wanted)) as image:
+            open_volume(image)
+            assert image.first_sector == wanted * COUNT
+            assert not image.warnings
+
+
 def test_a_first_session_of_32_sectors_is_one_of_its_own() -> None:
     first = session(0).ljust(32 * SECTOR, b"\0")
     assert len(first) == 32 * SECTOR
@@ -223,6 +236,12 @@ def test_the_search_ends_where_it_is_told_to() -> None:
     disc = Memory(session(0) + bytes(1 << 20) + session(COUNT + 512))
     assert find_sessions(disc) == [0, COUNT + 512]
     assert find_sessions(disc, most=1 << 19) == [0]
+
+
+def test_the_search_ends_where_no_disc_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    disc = Memory(session(0) + bytes(1 << 20) + session(COUNT + 512))
+    monkeypatch.setattr(limits, "PASS_SIZE", 1 << 20)
+    assert find_sessions(disc) == [0]
 
 
 def test_there_are_no_more_sessions_than_tracks() -> None:
@@ -248,6 +267,17 @@ def test_sessions_of_a_cut_out_track_count_from_its_place(tmp_path: Path) -> Non
         assert image.first_sector == 5000 + COUNT
         assert [entry.name for entry in open_volume(image).entries(ROOT)] == [b"later"]
         assert image.data.size == 2 * COUNT * SECTOR
+
+
+@pytest.mark.parametrize("wanted", [0, "last"])
+def test_a_disc_whose_blocks_are_small_is_one_session(tmp_path: Path, wanted: Session) -> None:
+    made = Disc(block_size=512)
+    made.root.file(b"A.;1", b"text")
+    path = tmp_path / "disc.iso"
+    path.write_bytes(made.build())
+    with open_image(str(path), wishes=Wishes(session=wanted)) as image:
+        assert [entry.name for entry in open_volume(image).entries(ROOT)] == [b"a"]
+    assert refusal(path, Wishes(session=1)) == "session 1 is not on the disc; sessions: 0"
 
 
 # --- told -----------------------------------------------------------------------------------------------------------
@@ -302,6 +332,60 @@ def test_the_sector_chooses_among_tracks(tmp_path: Path) -> None:
             assert image.sessions() == []
             assert [entry.name for entry in open_volume(image).entries(ROOT)] == [b"later"]
     assert refusal(path, Wishes(sbsector=COUNT + 5)) == f"no data track holds sector {COUNT + 5}; see isofs info"
+
+
+def own(text: bytes) -> bytes:
+    """A volume that counts its blocks from its own begin. Its root lies where that of any other such volume does."""
+    made = Disc()
+    made.root.file(text.upper() + b".;1", text)
+    return made.build()
+
+
+@pytest.mark.parametrize("kind", ["iso", "cso", "bin"])
+@pytest.mark.parametrize("shift", [None, 700])
+def test_a_volume_at_a_sector_may_count_from_there(tmp_path: Path, kind: str, shift: int | None) -> None:
+    first, second = own(b"first"), own(b"second")
+    path = tmp_path / f"disc.{kind}"
+    path.write_bytes(containers(first + second)[kind])
+    wishes = Wishes(sbsector=len(first) // SECTOR + (shift or 0), shift=shift)
+    with open_image(str(path), wishes=wishes) as image:
+        volume = open_volume(image)
+        assert [entry.name for entry in volume.entries(ROOT)] == [b"second"]
+        assert volume.data(find(volume, "second").inode).pread(9, 0) == b"second"
+        assert image.data.pread(1 << 20, 0) == second
+        assert not image.warnings
+    with open_image(str(path), wishes=Wishes(sbsector=shift or 0, shift=shift)) as image:
+        assert [entry.name for entry in open_volume(image).entries(ROOT)] == [b"first"]
+
+
+def test_a_disc_image_on_a_disc_is_shown_by_its_sector(folders: list[Path], tmp_path: Path) -> None:
+    require("genisoimage")
+    require("xorriso")
+    (tmp_path / "outer").mkdir()
+    inner, outer = tmp_path / "outer" / "inner.iso", tmp_path / "outer.iso"
+    for program, source, target in (
+        (["genisoimage", "-quiet", "-R"], folders[0], inner),
+        (["xorriso", "-as", "mkisofs", "-quiet", "-R"], inner.parent, outer),
+    ):
+        command = [*program, "-o", str(target), str(source)]
+        subprocess.run(command, capture_output=True, timeout=60, check=True)
+    place = outer.read_bytes().index(inner.read_bytes()[: 17 * SECTOR])
+    assert seen(outer, Wishes(sbsector=place // SECTOR)) == ["one"]
+    with open_image(str(outer), wishes=Wishes(session="last")) as image:
+        assert [entry.name for entry in open_volume(image).entries(ROOT)] == [b"inner.iso"]
+
+
+def test_a_track_whose_volume_counts_from_itself_is_found_by_its_sector(tmp_path: Path) -> None:
+    path = sheet_of(tmp_path, "data", "audio", "data")
+    (tmp_path / "1.bin").write_bytes(own(b"first"))
+    (tmp_path / "3.bin").write_bytes(own(b"third"))
+    sector = len(own(b"first")) // SECTOR + 10
+    for wanted, name in ((Wishes(sbsector=sector), b"third"), (Wishes(sbsector=0), b"first")):
+        with open_image(str(path), wishes=wanted) as image:
+            assert [entry.name for entry in open_volume(image).entries(ROOT)] == [name]
+            assert image.data.size == len(own(name))
+    wrong = Wishes(sbsector=sector, track=1)
+    assert refusal(path, wrong) == f"sector {sector} is on track 3, not on 1; leave track= out"
 
 
 def test_the_last_session_of_a_sheet_is_the_default(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from writers.discs import LINK, Disc, component, nm, px, rock, sl
+from writers.discs import DIRECTORY, LINK, Disc, component, nm, px, record, rock, sl
 from writers.sheets import audio, iso
 
 from isofs.errors import IsofsError, NoEntryError
@@ -80,6 +80,23 @@ def test_every_file_below_has_its_own_number(path: str) -> None:
         assert ROOT not in inodes
         for entry in volume.entries(ROOT):
             assert attributes_of(volume, entry).inode == entry.inode
+
+
+def test_a_directory_that_comes_round_to_the_root_is_the_root(tmp_path: Path) -> None:
+    made = Disc()
+    top, inner = made.folder(None), made.folder(None)  # both tell that nothing is above them
+    for folder, name, child in ((made.root, b"TOP", top), (top, b"INNER", inner), (inner, b"ROUND", top)):
+        folder.add(record(name, child.extent, child.size, flags=DIRECTORY))
+    path = tmp_path / "disc.iso"
+    path.write_bytes(made.build())
+    with open_image(str(path)) as image:
+        volume = open_volume(image, View(subdir="top"))
+        (entry,) = volume.entries(find(volume, "inner").inode)
+        assert find(volume, "inner/round") == attributes_of(volume, entry) == volume.attributes(ROOT)
+        assert [step.path for step in walk(volume, volume.attributes(ROOT)) if not step.error] == [
+            b"inner",
+            b"inner/round",
+        ]
 
 
 @pytest.mark.parametrize("subdir", ["/", ".", "top/..", "../.."])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from writers.containers import cso
-from writers.discs import Disc, numbered_blocks
+from writers.discs import TERMINATOR, Disc, numbered_blocks
 from writers.sheets import audio, stored
 from writers.sources import assert_same
 
@@ -139,6 +139,25 @@ def test_a_session_that_stood_alone_is_as_it_is_stored(tmp_path: Path) -> None:
     (tmp_path / "x.iso").write_bytes(DISC)
     with open_image(str(tmp_path / "x.iso"), wishes=Wishes(shift=5000)) as image:
         assert_same(open_volume(image, WHOLE).data(2), DISC)
+
+
+def test_it_is_said_when_other_programs_do_not_see_the_session(tmp_path: Path) -> None:
+    made = Disc()
+    made._next = 600 * 2048
+    root = made.folder(None)
+    root.file(b"LATER.;1", b"text")
+    later = made.build(made.primary(root=made.root_record(root)), TERMINATOR)
+    later = bytes(16 * 2048) + later[16 * 2048 : 24 * 2048] + later[600 * 2048 :]
+    for name, data, session, said in (
+        ("both.iso", DISC.ljust(576 * 2048, b"\0") + later, "last", ["the whole disc: programs that read it may show"]),
+        ("both.iso", DISC.ljust(576 * 2048, b"\0") + later, None, []),
+        ("later.iso", later, None, ["begins with sector 576 of its disc: few programs can read it"]),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with open_image(str(tmp_path / name), wishes=Wishes(session=session)) as image:  # type: ignore[arg-type]
+            assert_same(open_volume(image, WHOLE).data(2), data)
+            assert len(image.warnings) == len(said)
+            assert all(words in warning for words, warning in zip(said, image.warnings, strict=True))
 
 
 @pytest.mark.parametrize(

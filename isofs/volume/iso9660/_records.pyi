@@ -10,7 +10,7 @@ def read_usual(
     most: int,
     above: Callable[[], frozenset[int]],
     skip: int | None,
-    named: Callable[[bytes, bytes], bytes],
+    named: Callable[[bytes, bytes, bool], bytes],
     plain_mode: int,
     fmask: int,
     uid: int | None,

@@ -209,7 +209,7 @@ def read_usual(
     can be at the places that `above` gives.
 
     `skip` are the bytes that SP tells to skip, None without Rock Ridge. Without it a name is what `named` makes of
-    identifier and system use field (nothing: the record is not usual), and a file's mode is `plain_mode`; with it
+    identifier, system use field and kind (nothing: the record is not usual), and a file's mode is `plain_mode`; with it
     `fmask` is taken away from the mode that is recorded. `uid` and `gid` are None for those recorded.
     """
     cdef char *start
@@ -254,7 +254,7 @@ def read_usual(
             name = use.nm[5:use.nm[2]]
         else:
             directory = record[25] & FLAG_DIRECTORY != 0
-            name = named(record[HEAD:HEAD + record[32]], b"" if directory else record[min(use_at, length):length])
+            name = named(record[HEAD:HEAD + record[32]], record[min(use_at, length):length], directory)
             if not name:
                 break
         if name in table:

@@ -41,14 +41,14 @@ def map_normal(identifier: bytes) -> bytes:
     return name.translate(_LOWER_AND_DOTS)
 
 
-def map_acorn(identifier: bytes, system_use: bytes) -> bytes:
-    """A plain identifier under `map=acorn`; `system_use` is the record's system use field."""
+def map_acorn(identifier: bytes, system_use: bytes, *, directory: bool = False) -> bytes:
+    """A plain identifier under `map=acorn`; `system_use` is the record's system use field. Directories have no type."""
     name = map_normal(identifier)
     if len(system_use) == 32 and system_use.startswith(_ARCHIMEDES):
         load = system_use[10:14]
         if system_use[19] & 1 and name.startswith(b"_"):
             name = b"!" + name[1:]
-        if load[3] == 0xFF and load[2] & 0xF0 == 0xF0:
+        if not directory and load[3] == 0xFF and load[2] & 0xF0 == 0xF0:
             name += b",%03x" % ((load[2] & 15) << 8 | load[1])
     return name
 
@@ -112,27 +112,44 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def folded(name: bytes, *, joliet: bool, cased: bool = False) -> bytes:
+def folded(name: bytes, *, joliet: bool, cased: bool = False, charset: str = "utf-8") -> bytes:
     """What two names have in common that are taken for one where case does not count.
 
-    For `check=relaxed` that is the case of Latin-1 letters, as in Linux, and Joliet's trailing dots; with `cased` the
-    case of all letters.
+    For `check=relaxed` that is the case of Latin-1 letters, as in Linux, and Joliet's trailing dots; with `cased`, and
+    in other encodings than UTF-8, the case of all letters.
     """
     if joliet:
         name = name.rstrip(b".") or name
-    return in_case(name, "insensitive") if cased else name.translate(_RELAXED)
+    return in_case(name, "insensitive", charset) if cased or charset != "utf-8" else name.translate(_RELAXED)
 
 
-def in_case(name: bytes, case: Literal["insensitive", "lower", "upper"]) -> bytes:
-    """A name in small or in capital letters, or in those that only serve comparisons; of no UTF-8 the ASCII letters."""
+def in_case(name: bytes, case: Literal["insensitive", "lower", "upper"], charset: str = "utf-8") -> bytes:
+    """A name in small or in capital letters, or in those that only serve comparisons.
+
+    Letters that the encoding has in one case only stay; of a name that is not in the encoding the ASCII letters change.
+    """
     try:
-        text = name.decode()
+        text = name.decode(charset)
     except UnicodeDecodeError:
         return name.upper() if case == "upper" else name.lower()
-    return (text.upper() if case == "upper" else text.lower() if case == "lower" else text.casefold()).encode()
+    if case == "insensitive":
+        return text.casefold().encode()
+    change = str.upper if case == "upper" else str.lower
+    try:
+        return change(text).encode(charset)
+    except UnicodeEncodeError:
+        return b"".join([change(c).encode(charset, "ignore") or c.encode(charset) for c in text])
 
 
 def numbered(name: bytes, count: int) -> bytes:
     """What the second, third, ... file of a name is called."""
     mark = b"~%d" % count
     return cut(name, limits.NAME_SHOWN - len(mark)) + mark
+
+
+def stem(name: bytes) -> bytes:
+    """What stays of a name whatever its number: names that share it are counted together.
+
+    Counted one by one each long name would try all numbers that others with the same begin have.
+    """
+    return cut(name, limits.NAME_SHOWN - len(b"~%d" % limits.DIRECTORY_RECORDS))

@@ -77,12 +77,21 @@ _CHAIN_READS: Final = (SECTOR, 64 * limits.KIB, limits.MIB, 16 * limits.MIB)
 class Directory(list[Entry]):
     """A directory's table: its entries in the disc's order, and which one has a name.
 
-    `case`: see `View`. Of names that differ in case only the later ones get a number then.
+    `case`: see `View`. Of names that differ in case only the later ones get a number then. `charset`: their encoding.
     """
 
-    def __init__(self, index: dict[bytes, Entry], *, joliet: bool, relaxed: bool, case: Case | None = None) -> None:
+    def __init__(
+        self,
+        index: dict[bytes, Entry],
+        *,
+        joliet: bool,
+        relaxed: bool,
+        case: Case | None = None,
+        charset: str = "utf-8",
+    ) -> None:
         self._joliet = joliet
         self._cased = case is not None
+        self._charset = charset
         self._folded: dict[bytes, Entry] = {}
         if case is not None:
             told = index
@@ -96,14 +105,16 @@ class Directory(list[Entry]):
                 self._folded.setdefault(self._fold(entry.name), entry)
 
     def _fold(self, name: bytes) -> bytes:
-        return names.folded(name, joliet=self._joliet, cased=self._cased)
+        return names.folded(name, joliet=self._joliet, cased=self._cased, charset=self._charset)
 
     def _in_case(self, entries: Iterable[Entry], case: Case) -> Iterator[Entry]:
         """The entries as they are shown; `_folded` gets their names."""
         counts: dict[bytes, int] = {}
         for entry in entries:
-            name = told = entry.name if case == "insensitive" else names.showable(names.in_case(entry.name, case))
-            first = self._fold(told)
+            name = told = entry.name
+            if case != "insensitive":
+                name = told = names.showable(names.in_case(told, case, self._charset))
+            first = self._fold(names.stem(told))
             while self._fold(name) in self._folded:
                 counts[first] = counts.get(first, 1) + 1
                 name = names.numbered(told, counts[first])
@@ -518,7 +529,13 @@ class Iso9660:
             table = self._known(place)
             if table is None:
                 entries = self._parse(place)
-                table = Directory(entries, joliet=self.joliet, relaxed=self._relaxed, case=self._view.case)
+                table = Directory(
+                    entries,
+                    joliet=self.joliet,
+                    relaxed=self._relaxed,
+                    case=self._view.case,
+                    charset=self._view.iocharset if self.joliet else "utf-8",
+                )
                 self._keep(place, table)
             return table
         finally:
@@ -746,17 +763,17 @@ class Iso9660:
             self.findings.add(
                 record.position, f"{self._shown(record)}: its Rock Ridge name cannot be shown", harmless=True
             )
-        about = b"" if record.flags & FLAG_DIRECTORY else record.system_use
-        return self._mapped(record.identifier, about) or b"_%x" % record.position
+        directory = bool(record.flags & FLAG_DIRECTORY)
+        return self._mapped(record.identifier, record.system_use, directory) or b"_%x" % record.position
 
-    def _mapped(self, identifier: bytes, system_use: bytes) -> bytes:
+    def _mapped(self, identifier: bytes, system_use: bytes, directory: bool) -> bytes:
         """The name that an identifier stands for; empty where nothing of it can be shown."""
         if self.joliet:
             name = names.joliet(identifier, self._view.iocharset)
         elif self.enhanced or self._view.map == "off":
             name = identifier
         elif self._view.map == "acorn":
-            name = names.map_acorn(identifier, system_use)
+            name = names.map_acorn(identifier, system_use, directory=directory)
         else:
             name = names.map_normal(identifier)
         return names.showable(name)
@@ -768,16 +785,20 @@ class Iso9660:
         return names.printable(record.identifier.decode("ascii", "backslashreplace"))
 
     def _unique(self, name: bytes, record: Record, taken: Container[bytes], repeated: dict[bytes, int]) -> bytes:
-        """For the second file of a name the name with `~2`, for the third `~3`, ...; `repeated` counts them."""
+        """For the second file of a name the name with `~2`, for the third `~3`, ...
+
+        `repeated` counts them, by what stays of the name.
+        """
         self.findings.add(
             record.position, f"{self._shown(record)}: another file of the directory has this name", harmless=True
         )
-        count = repeated.get(name, 1)
+        stem = names.stem(name)
+        count = repeated.get(stem, 1)
         while True:
             count += 1
             other = names.numbered(name, count)
             if other not in taken:
-                repeated[name] = count
+                repeated[stem] = count
                 return other
 
 

@@ -26,6 +26,7 @@ from writers.discs import (
 from writers.tools import require
 
 from isofs.errors import ImageError, IsofsError, UsageError
+from isofs.volume.iso9660 import names as rules
 from isofs.volume.iso9660.names import folded, in_case
 from isofs.volume.iso9660.volume import Case
 from isofs.volume.tree import ROOT, View, find
@@ -255,3 +256,56 @@ def test_the_same_names_without_a_change_of_case() -> None:
     assert in_case(b"\xffAb", "lower") == b"\xffab"
     assert in_case(b"\xffAb", "upper") == b"\xffAB"
     assert in_case("ÀB".encode(), "insensitive") == "àb".encode()
+
+
+@pytest.mark.parametrize(
+    ("charset", "told", "case", "shown"),
+    [
+        ("shift_jis", "ア.txt", "lower", "ア.txt"),  # its second byte is that of an A
+        ("shift_jis", "ヂ.txt", "upper", "ヂ.TXT"),
+        ("iso8859-1", "Ärger", "lower", "ärger"),
+        ("iso8859-1", "ärger", "upper", "ÄRGER"),
+        ("iso8859-1", "µÿß", "upper", "µÿSS"),  # what it has in small letters only stays
+        ("cp1251", "Жук", "upper", "ЖУК"),
+        ("utf-8", "Ω", "lower", "ω"),
+    ],
+)
+def test_case_changes_letters_not_bytes_of_a_charset(charset: str, told: str, case: Case, shown: str) -> None:
+    disc = Disc()
+    tree = disc.folder(None)
+    tree.file(utf16(told), b"text")
+    volume = open_bytes(disc.build(disc.primary(), disc.joliet(tree)), View(iocharset=charset, case=case))
+    assert names(volume) == [shown.encode(charset)]
+    for name in (shown, told):
+        assert volume.lookup(ROOT, name.encode(charset)) is not None
+
+
+def test_a_charset_whose_letters_have_bytes_of_others_mixes_up_no_names() -> None:
+    disc = Disc()
+    tree = disc.folder(None)
+    tree.file(utf16("ア"), b"text")
+    volume = open_bytes(disc.build(disc.primary(), disc.joliet(tree)), View(iocharset="shift_jis"))
+    assert volume.lookup(ROOT, "ア".encode("shift_jis")) is not None
+    assert volume.lookup(ROOT, "ヂ".encode("shift_jis")) is None
+
+
+@pytest.mark.parametrize("view", [View(), View(case="insensitive")])
+def test_long_names_that_share_their_begin_are_numbered_in_no_time(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = 0
+    numbered = rules.numbered
+
+    def counting(name: bytes, count: int) -> bytes:
+        nonlocal tried
+        tried += 1
+        return numbered(name, count)
+
+    monkeypatch.setattr(rules, "numbered", counting)
+    disc = Disc()
+    tree = disc.folder(None, sectors=60)
+    for i in range(200):
+        for name in ("あ" * 84 + chr(0x4E00 + i),) * 2:
+            assert len(name.encode()) == 255
+            tree.file(utf16(name), b"%d" % i)
+    volume = open_bytes(disc.build(disc.primary(), disc.joliet(tree)), view)
+    assert len(set(names(volume))) == 400
+    assert tried == 200

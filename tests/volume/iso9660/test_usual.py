@@ -337,7 +337,7 @@ def reader(data: bytes, table: dict[bytes, Entry], *, skip: int | None = 0, size
     return partial(
         seam._records.read_usual,
         *(data, 30 * SECTOR, size, table, 1000, frozenset, skip),
-        *(lambda identifier, use: identifier, stat.S_IFREG | 0o555, 0, None, None),
+        *(lambda identifier, use, directory: identifier, stat.S_IFREG | 0o555, 0, None, None),
     )
 
 

@@ -413,19 +413,19 @@ def test_fmask_and_dmask_take_permissions_away() -> None:
 
 def map_disc() -> Disc:
     disc = Disc()
-    area = b"ARCHIMEDES" + (0xFFFABC00).to_bytes(4, "little") + bytes(18)
+    area = b"ARCHIMEDES" + (0xFFFABC00).to_bytes(4, "little") + bytes(5) + b"\1" + bytes(12)
     disc.root.file(b"READ.TXT;1", system_use=area)
-    disc.root.directory(b"FOLDER", system_use=area)
+    disc.root.directory(b"_FOLDER", system_use=area)
     return disc
 
 
 def test_map_off_shows_names_as_recorded() -> None:
-    assert names(map_disc().open(View(map="off"))) == [b"READ.TXT;1", b"FOLDER"]
-    assert names(map_disc().open()) == [b"read.txt", b"folder"]
+    assert names(map_disc().open(View(map="off"))) == [b"READ.TXT;1", b"_FOLDER"]
+    assert names(map_disc().open()) == [b"read.txt", b"_folder"]
 
 
-def test_map_acorn_shows_the_file_type_of_files() -> None:
-    assert names(map_disc().open(View(map="acorn"))) == [b"read.txt,abc", b"folder"]
+def test_map_acorn_shows_the_file_type_of_files_and_the_mark_of_applications() -> None:
+    assert names(map_disc().open(View(map="acorn"))) == [b"read.txt,abc", b"!folder"]
 
 
 def test_map_does_not_touch_rock_ridge_names() -> None:
