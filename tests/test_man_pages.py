@@ -126,12 +126,12 @@ def synopsis(parser: ArgumentParser) -> list[str]:
 
 def test_the_synopsis_has_each_command_with_its_arguments() -> None:
     described = {}
-    for part in section(_COMMAND, "SYNOPSIS").split(".Nm")[1:]:
-        name, *lines = part.strip().splitlines()
+    for part in section(_COMMAND, "SYNOPSIS").split(".Nm\n")[1:]:
+        name, *lines = part.splitlines()
         flags = [line for line in lines if line.startswith(".Op Fl")]
         described[name] = sorted(flags) + [line for line in lines if line not in flags]
     del described[".Op Fl h"]  # of none
-    assert described == {f"Cm {name}": synopsis(parser) for name, parser in commands().items()}
+    assert described == {f".Cm {name}": synopsis(parser) for name, parser in commands().items()}
 
 
 @pytest.mark.parametrize("name", list(commands()))

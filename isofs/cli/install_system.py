@@ -234,11 +234,14 @@ def _say_what_to_know(prefix: str, root: str, script: str) -> None:
     if prefix not in SYSTEM:
         warn(root + _helpers(prefix), "mount(8) does not look here; it finds helpers in /sbin only")
     if root:
+        if not os.path.lexists(root + script):
+            warn(script, f"links and units will run this, which is not below {root}; install isofs there and run that")
         return
     for path in (script, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))):
         changer = _writable(path)
         if changer:
-            warn(path, f"the system will run this, but others than root may change {changer}")
+            remedy = "install isofs where only root may write"
+            warn(path, f"the system will run this, but others than root may change {changer}; {remedy}")
             return
 
 

@@ -60,9 +60,10 @@ def _become(user: str) -> None:
     account = pwd.getpwnam(user)
     if os.geteuid() == account.pw_uid:
         return
-    if os.geteuid() != 0:
-        raise UsageError(f"option setuid={user} is for root only", "leave it out")
-    os.initgroups(user, account.pw_gid)
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)
+    try:
+        os.initgroups(user, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    except PermissionError:
+        raise UsageError(f"option setuid={user}: not permitted", "it is for root; leave it out") from None
     os.environ["HOME"] = account.pw_dir

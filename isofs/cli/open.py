@@ -29,6 +29,7 @@ _LONGEST: Final = 200
 def configure(parser: Parser) -> None:
     """Adds the command's arguments."""
     add_image(parser)
+    parser.epilog = "It is unmounted when it has not been used for ten minutes; timeout=TIME says another time."
 
 
 def run(args: Namespace) -> int:
@@ -92,7 +93,8 @@ def _directory() -> str:
             raise UsageError("this runtime directory (XDG_RUNTIME_DIR) is another user's", remedy, path=own)
         os.makedirs(f"{own}/isofs", mode=0o700, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"no runtime directory (XDG_RUNTIME_DIR): {error.strerror}", remedy, path=own) from None
+        reason = os.strerror(error.errno or 0).lower()
+        raise UsageError(f"no runtime directory (XDG_RUNTIME_DIR): {reason}", remedy, path=own) from None
     return os.path.realpath(f"{own}/isofs")
 
 

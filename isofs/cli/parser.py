@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
-from argparse import ArgumentParser
+from argparse import Action, ArgumentParser, _SubParsersAction
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import EXIT_USAGE
+from ..errors import EXIT_USAGE, UsageError
 from .output import shown
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ class Parser(ArgumentParser):
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Writes the help; unlike argparse's an output that cannot be written is an error."""
         (file or sys.stdout).write(self.format_help())
+
+    def _check_value(self, action: Action, value: str) -> None:
+        """Of a word that is no command argparse would list all that there are."""
+        if isinstance(action, _SubParsersAction) and value not in action.choices:
+            if os.path.lexists(value):
+                remedy = f"run: {self.prog} mount {shlex.quote(value)} MOUNTPOINT"
+                raise UsageError("a file, not a command", remedy, path=value)
+            self.error(f"no such command: {value}")
+        super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
         """One line and mount(8)'s exit code instead of argparse's two and 2."""

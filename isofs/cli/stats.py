@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from argparse import Namespace
 
 from ..errors import EXIT_OK, MountFailed, UsageError
@@ -62,6 +63,6 @@ def _nobody(path: str) -> MountFailed:
     from .list import state_of
 
     if state_of(path) == "dead":
-        return MountFailed("a dead mount is here", f"run: isofs umount {path}", path=path)
+        return MountFailed("a dead mount is here", f"run: isofs umount {shlex.quote(path)}", path=path)
     remedy = "an older isofs serves it, or one in another network namespace; mount it again"
     return MountFailed("the mount tells no counters", remedy, path=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from typing import Final
 
@@ -34,6 +35,8 @@ def run(args: Namespace) -> int:
         raise UsageError("nothing is mounted here", "see isofs list", path=path)
     if found.file_system != FILE_SYSTEM:
         raise UsageError(f"this is a mount of type {found.file_system}, not one of isofs", "use umount", path=path)
+    if os.geteuid() not in (0, found.user):
+        raise UsageError("mounted by another user", "only root and whoever mounted it can unmount it", path=path)
     daemon = daemon_of(found)
     try:
         unmount(path)

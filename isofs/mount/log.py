@@ -33,20 +33,21 @@ def to_syslog() -> SyslogLines:
 class SyslogLines:
     """Lines on their way to syslog, by a thread of its own: a syslog that has stopped must not stop us."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "/dev/log") -> None:
         logging.raiseExceptions = False  # a log that cannot be written is no reason to write to where stderr was
         self._lines: queue.Queue[logging.LogRecord] = queue.Queue(limits.FINDINGS)
         self.handler: logging.Handler = logging.NullHandler()
         with contextlib.suppress(OSError):
-            syslog = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
+            syslog = logging.handlers.SysLogHandler(address, logging.handlers.SysLogHandler.LOG_DAEMON)
             syslog.ident = f"isofs[{os.getpid()}]: "
             logging.handlers.QueueListener(self._lines, syslog).start()
             self.handler = logging.handlers.QueueHandler(self._lines)
+            self.handler.setFormatter(logging.Formatter())  # else basicConfig has one with level and name
 
     def send(self, patience: float) -> None:
         """Waits until all lines are sent, `patience` seconds at most."""
         until = time.monotonic() + patience
-        while not self._lines.empty() and time.monotonic() < until:
+        while self._lines.unfinished_tasks and time.monotonic() < until:
             time.sleep(0.01)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import subprocess
 from typing import Final, NamedTuple
 
 from ..errors import MountFailed, SystemRefused, UsageError
@@ -133,6 +132,8 @@ def unmount(path: str, *, lazily: bool = False) -> None:
         if number:
             raise _unmount_error(path, number, os.strerror(number))
         return
+    import subprocess
+
     command = ["fusermount3", "-u", *(["-z"] if lazily else []), "--", path]
     try:
         done = subprocess.run(

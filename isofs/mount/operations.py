@@ -129,8 +129,9 @@ class Operations(pyfuse3.Operations):
         words = str(error)
         if words not in self._said and len(self._said) < limits.FINDINGS:
             self._said.add(words)
-            path = await self._ask(path_of, self._volume, inode)
-            log.warning("%s%s: %s", self._about, printable(os.fsdecode(path)), words)
+            path = printable(os.fsdecode(await self._ask(path_of, self._volume, inode)))
+            name = path.rpartition("/")[2]  # errors about a file's data begin with it
+            log.warning("%s%s: %s", self._about, path, words.removeprefix(f"{name}: "))
 
     def subject(self, kind: str, args: Sequence[Any]) -> int:
         """The inode that a request is about."""

@@ -252,7 +252,7 @@ OPTIONS: Final = (
         "tree",
         "auto|rock|joliet|primary|enhanced",
         "auto",
-        "which of the disc's trees to show; auto: the first of these three that it has",
+        "which of the disc's trees to show; auto: rock, else joliet, else primary",
         parse=_choice(auto="", rock="", joliet="", primary="", enhanced=""),
     ),
     Option(
@@ -308,7 +308,7 @@ OPTIONS: Final = (
     Option("allow_other", "", "on for root, off for users", "other users may use the mount", "mount"),
     Option("allow_root", "", "off", "root may use a user's mount", "libfuse"),
     Option("setuid", "USER", "whoever mounts", "open the image and mount it as this user; for root", "mount", _account),
-    Option("auto_unmount", "", "off", "unmount even if the daemon is killed; takes fusermount3", "libfuse"),
+    Option("auto_unmount", "", "off", "unmount even if the daemon is killed; users need allow_other for it", "libfuse"),
     Option("noexec", "", "off", "programs on the disc cannot be run", "libfuse"),
     Option("direct_io", "", "off", "let the kernel keep no data of files; mapped files cannot be shared then", "mount"),
     Option("attr_timeout", "TIME", "1 day", "how long the kernel keeps attributes", "mount", _time),
@@ -347,6 +347,7 @@ OPTIONS: Final = (
         for name, reason in (
             ("remount", "a mount cannot be changed; unmount and mount again"),
             ("bind", "isofs mounts images; use mount --bind"),
+            ("rbind", "isofs mounts images; use mount --rbind"),
             ("move", "isofs mounts images; use mount --move"),
             *((f"{r}{word}", "isofs mounts images; use mount --make-...") for word in _SHARING for r in ("", "r")),
             ("max_read", "the kernel chooses the size of requests; leave it out"),

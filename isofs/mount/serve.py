@@ -10,9 +10,11 @@ import contextlib
 import errno
 import logging
 import os
+import shlex
 import signal
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic_ns
@@ -68,11 +70,23 @@ def mount(
     serve = partial(_serve, image, volume, mountpoint, options, manager, debug=debug)
     if foreground or debug:
         to_stderr(debug=debug)
-        serve(lambda: None, lambda: manager.tell(READY=1, MAINPID=os.getpid(), STATUS=status))
+
+        def ready() -> None:
+            threading.Thread(target=_look_at, args=(mountpoint,), daemon=True).start()
+            manager.tell(READY=1, MAINPID=os.getpid(), STATUS=status)
+
+        serve(lambda: None, ready)
     else:
         keep = [file.fileno() for file in image.files] + ([] if handed is None else [handed])
         child = in_background(serve, keep, _BLOCKED)
+        _look_at(mountpoint)  # here: an automount lets us through, and would not let the daemon
         manager.tell(READY=1, MAINPID=child, STATUS=status)
+
+
+def _look_at(mountpoint: str) -> None:
+    """Has the kernel learn the root's attributes: before that it holds no permissions, which an overlay would copy."""
+    with contextlib.suppress(OSError):
+        os.stat(mountpoint)
 
 
 def check_mountpoint(path: str, *, force: bool = False) -> None:
@@ -83,6 +97,7 @@ def check_mountpoint(path: str, *, force: bool = False) -> None:
     if handed_over(path) is not None:
         return
     above = mount_at(path)
+    taken = MountFailed("an image is mounted here already", f"run: isofs umount {shlex.quote(path)}", path=path)
     try:
         mode = os.stat(path).st_mode
         if above is not None and above.file_system.startswith("fuse"):
@@ -91,21 +106,25 @@ def check_mountpoint(path: str, *, force: bool = False) -> None:
         if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
             if above is None or above.file_system != FILE_SYSTEM:
                 kind = above.file_system if above else "another file system"
-                raise MountFailed(f"a dead mount of {kind} is here", f"run: umount {path}", path=path) from None
+                raise MountFailed(
+                    f"a dead mount of {kind} is here", f"run: umount {shlex.quote(path)}", path=path
+                ) from None
             if not force:
-                remedy = f"run: isofs umount {path}, or mount with -o force"
+                remedy = f"run: isofs umount {shlex.quote(path)}, or mount with -o force"
                 raise MountFailed("a dead mount is here", remedy, path=path) from None
             unmount(path, lazily=True)
             check_mountpoint(path, force=True)
             return
         if error.errno == errno.EACCES:
+            if above is not None and above.file_system == FILE_SYSTEM:  # another user's
+                raise taken from None
             raise UsageError("permission denied", "choose a directory of your own", path=path) from None
-        remedy = f"run: mkdir {path}" if error.errno == errno.ENOENT else "choose another directory"
-        raise MountFailed(f"no mount point: {os.strerror(error.errno or 0)}", remedy, path=path) from None
+        remedy = f"run: mkdir {shlex.quote(path)}" if error.errno == errno.ENOENT else "choose another directory"
+        raise MountFailed(f"no mount point: {os.strerror(error.errno or 0).lower()}", remedy, path=path) from None
     if not stat.S_ISDIR(mode):
         raise MountFailed("no mount point: not a directory", "name a directory", path=path)
     if above is not None and above.file_system == FILE_SYSTEM:
-        raise MountFailed("an image is mounted here already", f"run: isofs umount {path}", path=path)
+        raise taken
 
 
 def check_fuse() -> None:

@@ -112,6 +112,13 @@ def test_every_command_has_its_help(name: str) -> None:
     assert ("norock" in said) == ("IMAGE" in said)
 
 
+def test_a_word_that_is_no_command_is_one_short_line(tmp_path: Path) -> None:
+    assert fails(1, "help") == "no such command: help; see isofs --help"
+    image = tmp_path / "my game.iso"
+    image.touch()
+    assert fails(1, image) == f"{image}: a file, not a command; run: isofs mount '{image}' MOUNTPOINT"
+
+
 def test_the_help_shows_every_option_of_o() -> None:
     said = succeeds("ls", "--help").decode()
     for option in shown_options():

@@ -109,7 +109,7 @@ def test_without_a_runtime_directory_the_remedy_is_told(tmp_path: Path) -> None:
     done = isofs("open", tmp_path / "disc.iso", env={"XDG_RUNTIME_DIR": str(tmp_path / "missing")})
     assert done.returncode == 1
     assert done.stderr.decode() == (
-        f"isofs: {tmp_path}/missing: no runtime directory (XDG_RUNTIME_DIR): No such file or directory; "
+        f"isofs: {tmp_path}/missing: no runtime directory (XDG_RUNTIME_DIR): no such file or directory; "
         "log in to a desktop, or choose a directory: isofs mount IMAGE DIRECTORY\n"
     )
 

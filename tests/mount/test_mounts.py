@@ -15,7 +15,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from isofs.errors import EXIT_FAILED, EXIT_SYSTEM, EXIT_USAGE, MountFailed, SystemRefused, UsageError
-from isofs.mount import mounts as module
 from isofs.mount.mounts import Mount, image_of, mount_at, mounts, resolved, source_of, unmount
 
 ROOT_LINE = rb"20 1 0:17 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
@@ -225,7 +224,7 @@ def test_fusermount3_cannot_read_our_input(monkeypatch: pytest.MonkeyPatch, tmp_
         return subprocess.CompletedProcess(words, 0, "", "")
 
     plain_user(monkeypatch, tmp_path)
-    monkeypatch.setattr(module.subprocess, "run", run)  # type: ignore[attr-defined]
+    monkeypatch.setattr(subprocess, "run", run)
     unmount("/mnt")
     assert seen["stdin"] == subprocess.DEVNULL
 

@@ -24,9 +24,7 @@ def manager(address: str) -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("address", ["{}/notify", "@isofs-test-{}"])
-def test_states_are_lines_of_one_message(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_states_are_lines_of_one_message(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = address.format(tmp_path if address.startswith("{") else os.getpid())
     monkeypatch.setenv("NOTIFY_SOCKET", place)
     with manager(place) as listener:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from writers.mounting import Mounting, make_disc, make_source
+from writers.room import Room, furnished
 from writers.tools import require
 
 
@@ -31,3 +32,12 @@ def mounting(tmp_path: Path) -> Iterator[Mounting]:
         yield own
     finally:
         own.clean()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """A room for all tests of a file: the machine with an /etc, /dev and /sbin of its own."""
+    for tool in ("findmnt", "mount.fuse3", "fusermount3"):
+        require(tool)
+    with furnished(tmp_path_factory.mktemp("room")) as room:
+        yield room

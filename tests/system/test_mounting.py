@@ -8,6 +8,7 @@ import errno
 import mmap
 import os
 import random
+import shlex
 import signal
 import stat
 import subprocess
@@ -696,7 +697,8 @@ def test_a_dead_mount_can_be_unmounted_through_a_link(dead: Path, tmp_path: Path
 
 
 def test_mounting_over_a_dead_mount_is_refused_with_what_to_do(dead: Path, disc: Path) -> None:
-    assert fails(32, "mount", disc, dead) == f"{dead}: a dead mount is here; run: isofs umount {dead}, or mount with -o force"
+    remedy = f"run: isofs umount {shlex.quote(str(dead))}, or mount with -o force"
+    assert fails(32, "mount", disc, dead) == f"{dead}: a dead mount is here; {remedy}"
 
 
 def test_a_dead_mount_is_replaced_by_force(dead: Path, disc: Path) -> None:
@@ -715,7 +717,8 @@ def test_a_living_mount_is_not_replaced_by_force(mounting: Mounting, disc: Path)
 
 def test_a_second_mount_on_a_directory_is_refused(mounting: Mounting, disc: Path) -> None:
     point = mounting.mount(disc)
-    assert fails(32, "mount", disc, point) == f"{point}: an image is mounted here already; run: isofs umount {point}"
+    remedy = f"run: isofs umount {shlex.quote(str(point))}"
+    assert fails(32, "mount", disc, point) == f"{point}: an image is mounted here already; {remedy}"
     succeeds("umount", point)
     assert not mounted(point)
 
@@ -1078,7 +1081,7 @@ import pyfuse3, trio, isofs.cli, isofs.mount.serve, isofs.mount.options, isofs.v
 import json, grp, pwd, ctypes, subprocess, threading, trio._core
 from isofs.cli import COMMANDS, output
 for name in COMMANDS:
-    __import__("isofs.cli." + name)
+    __import__("isofs.cli." + name.replace("-", "_"))
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)

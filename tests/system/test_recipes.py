@@ -139,7 +139,8 @@ def test_an_overlay_takes_no_root(images: Path, programs: dict[str, str]) -> Non
 
 @as_root
 def test_discs_of_a_set_are_one_directory(images: Path, programs: dict[str, str]) -> None:
-    commands = recipe(SET) + "mkdir all\n" + recipe(SET, 1) + "cd all; find . -type f | sort | xargs grep ."
+    look = "cd all; find . -type f | sort | xargs grep ."
+    commands = recipe(SET) + "umount cd1 cd2 cd3\n" + recipe(SET, 1) + look
     merged = "./data/one:1\n./data/three:3\n./data/two:2\n./first:1\n./same:1\n"
     assert run(commands, images, programs, AS_ROOT) == (0, merged)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -237,7 +238,7 @@ import pyfuse3, trio, isofs.cli, isofs.mount.serve, isofs.volume, isofs.image.cs
 import json, grp, pwd, ctypes, subprocess, threading, trio._core
 from isofs.cli import COMMANDS
 for name in COMMANDS:
-    __import__("isofs.cli." + name)
+    __import__("isofs.cli." + name.replace("-", "_"))
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 user = int(sys.argv[1])
@@ -332,7 +333,7 @@ def test_a_dead_mount(mounting: Mounting, disc: Path) -> None:
     pid = daemon_of(point)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the daemon ends")
-    assert fails(32, "stats", point) == f"{point}: a dead mount is here; run: isofs umount {point}"
+    assert fails(32, "stats", point) == f"{point}: a dead mount is here; run: isofs umount {shlex.quote(str(point))}"
 
 
 def test_a_daemon_that_hangs(mounting: Mounting, disc: Path) -> None:
