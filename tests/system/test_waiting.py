@@ -27,7 +27,7 @@ MANY_MOUNTS = """
         options = parse_options([words])
         opened = open_image(image)
         volume = open_volume(opened, options.view)
-        assert serve.mount(opened, volume, point, options) == 0
+        serve.mount(opened, volume, point, options)
         names = os.listdir(point)
         reader = None
         if turn % 3:  # at times requests are under way
