@@ -8,6 +8,7 @@ installed is known, whichever version it was, and one that was changed since is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -35,6 +36,9 @@ _PROGRAM: Final = b"/usr/bin/isofs"
 """What units and the desktop file call isofs before they are installed."""
 _PATIENCE: Final = 300
 """Seconds for the system's programs to take notice."""
+
+_PLACE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP)
+"""What is wrong with a place, and not with the system."""
 
 _PLACES: Final = (
     (r"systemd/([^/]*@\.service)", r"lib/systemd/system/\1"),
@@ -74,7 +78,7 @@ def configure(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     """Writes a line for each file. What others have put there or changed is refused before anything is done.
 
-    Raises `UsageError` for that and for a place where the caller may not write.
+    Raises `UsageError` for that and for a place where the caller may not write, `SystemRefused` for a full disk, say.
     """
     prefix = os.path.abspath(args.prefix)
     root = os.path.abspath(args.root).rstrip("/") if args.root else ""
@@ -91,8 +95,10 @@ def run(args: Namespace) -> int:
             _install(pieces)
     except OSError as error:
         where = os.fsdecode(error.filename or prefix)
-        remedy = "run it as root, or choose another --prefix"
-        raise UsageError(os.strerror(error.errno or 0).lower(), remedy, path=where) from None
+        reason = os.strerror(error.errno or 0).lower()
+        if error.errno not in _PLACE:
+            raise SystemRefused(reason, path=where) from None
+        raise UsageError(reason, "run it as root, or choose another --prefix", path=where) from None
     sys.stdout.flush()
     if not args.uninstall:
         _say_what_to_know(prefix, root, script)

@@ -67,3 +67,4 @@ def _become(user: str) -> None:
     except PermissionError:
         raise UsageError(f"option setuid={user}: not permitted", "it is for root; leave it out") from None
     os.environ["HOME"] = account.pw_dir
+    os.environ.pop("XDG_CACHE_HOME", None)

@@ -52,20 +52,20 @@ def _mounted(image: str, options: list[str]) -> str:
     The mount is `NAME`, or `NAME~2` and so on if others have that name. A link `.NAME` beside it tells by its text
     what is mounted: the image may have been replaced meanwhile.
     """
-    from . import mount
+    from ..mount.mounts import mount_at
+    from .mount import run_mount
 
     key = _key(image, options)
     with _locked(_directory()) as directory:
         _clear(directory)
         for record in os.listdir(directory):
-            if record.startswith(".") and os.readlink(f"{directory}/{record}") == key:
-                return f"{directory}/{record[1:]}"
+            path = f"{directory}/{record[1:]}"
+            if record.startswith(".") and os.readlink(f"{directory}/{record}") == key and mount_at(path) is not None:
+                return path  # which was used just now, by `_clear`: it does not end by itself at this moment
         name = _make(directory, image)
         path = f"{directory}/{name}"
-        parser = Parser()
-        mount.configure(parser)
         try:
-            mount.run(parser.parse_args([*(f"-o{option}" for option in options), "--", image, path]))
+            run_mount(Namespace(image=image, mountpoint=path, options=options))
         except BaseException:
             with contextlib.suppress(OSError):
                 os.rmdir(path)
@@ -89,8 +89,9 @@ def _directory() -> str:
     own = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     remedy = "log in to a desktop, or choose a directory: isofs mount IMAGE DIRECTORY"
     try:
-        if os.stat(own).st_uid != os.geteuid():
-            raise UsageError("this runtime directory (XDG_RUNTIME_DIR) is another user's", remedy, path=own)
+        status = os.stat(own)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise UsageError("this runtime directory (XDG_RUNTIME_DIR) is not yours alone", remedy, path=own)
         os.makedirs(f"{own}/isofs", mode=0o700, exist_ok=True)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
@@ -111,8 +112,7 @@ def _locked(directory: str) -> Iterator[str]:
 
 def _clear(directory: str) -> None:
     """Removes what mounts that have ended have left. Those that are there are busy."""
-    from ..mount.mounts import unmount
-    from .list import state_of
+    from ..mount.mounts import state_of, unmount
 
     for name in os.listdir(directory):
         path = f"{directory}/{name}"
@@ -123,7 +123,8 @@ def _clear(directory: str) -> None:
                 os.rmdir(path)
     for name in os.listdir(directory):
         if name.startswith(".") and not os.path.lexists(f"{directory}/{name[1:]}"):
-            os.unlink(f"{directory}/{name}")
+            with contextlib.suppress(OSError):  # a directory of somebody else's
+                os.unlink(f"{directory}/{name}")
 
 
 def _make(directory: str, image: str) -> str:

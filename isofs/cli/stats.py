@@ -60,7 +60,7 @@ def run(args: Namespace) -> int:
 
 def _nobody(path: str) -> MountFailed:
     """Why nobody listens."""
-    from .list import state_of
+    from ..mount.mounts import state_of
 
     if state_of(path) == "dead":
         return MountFailed("a dead mount is here", f"run: isofs umount {shlex.quote(path)}", path=path)

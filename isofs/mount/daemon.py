@@ -56,8 +56,8 @@ def in_background(serve: Serve, keep: Collection[int], blocked: Collection[signa
         os.kill(child, signal.SIGTERM)
         raise
     if not ready:
-        os.kill(child, signal.SIGTERM)
-        raise SystemRefused(f"the kernel did not answer within {_ANSWER_WITHIN} seconds")
+        os.kill(child, signal.SIGKILL)  # other signals are held back until it serves
+        raise SystemRefused(f"the kernel did not answer within {_ANSWER_WITHIN} seconds", "look into the system's log")
     if report == b"ready":
         return child
     _, status = os.waitpid(child, 0)

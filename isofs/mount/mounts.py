@@ -16,6 +16,8 @@ _LINKS: Final = 40
 """Symbolic links followed one after another, as in Linux."""
 _SOURCE: Final = 2048
 """Bytes of a mount's source; the kernel has a page for all of a mount's texts."""
+_PATIENCE: Final = 2.0
+"""Seconds for a mount to answer."""
 _HANDED: Final = re.compile(r"/dev/fd/([0-9]{1,9})")
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 
@@ -62,6 +64,25 @@ def _unescaped(raw: bytes) -> str:
 def mount_at(path: str) -> Mount | None:
     """The uppermost mount on a resolved path."""
     return next((mount for mount in reversed(mounts()) if mount.path == path), None)
+
+
+def state_of(path: str) -> str:
+    """`dead`, `not answering`, or nothing for a mount that answers. A thread asks, which may be left behind."""
+    import threading
+
+    answer: list[str] = []
+
+    def ask() -> None:
+        try:
+            os.statvfs(path)  # attributes the kernel may still have
+            answer.append("")
+        except OSError as error:
+            answer.append("dead" if error.errno in (errno.ENOTCONN, errno.ECONNABORTED) else "")
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    return answer[0] if answer else "not answering"
 
 
 def handed_over(mountpoint: str) -> int | None:
@@ -141,6 +162,8 @@ def unmount(path: str, *, lazily: bool = False) -> None:
         )
     except FileNotFoundError:
         raise SystemRefused("fusermount3 is not installed", "install the package fuse3", path=path) from None
+    except OSError as error:
+        raise SystemRefused(f"fusermount3 cannot be run: {error.strerror}", path=path) from None
     if done.returncode:
         said = done.stderr.strip().splitlines()
         busy = errno.EBUSY if "busy" in done.stderr else errno.EPERM

@@ -66,7 +66,7 @@ def answering(handler: Handler[P, T]) -> Handler[P, T]:
         except FUSEError as error:
             raise operations.failure(name, error.errno) from None
         except IsofsError as error:
-            await operations.say_once(error, operations.subject(name, args))
+            await operations.say_once(error, *operations.subject(name, args))
             raise operations.failure(name, error.errno) from None
         except MemoryError:
             raise operations.failure(name, errno.ENOMEM) from None
@@ -124,22 +124,28 @@ class Operations(pyfuse3.Operations):
         self._absent.st_ino = 0
         self._absent.entry_timeout = options.entry_timeout
 
-    async def say_once(self, error: IsofsError, inode: int) -> None:
-        """Logs damage the first time that it is met, with the path of a file that suffers from it."""
+    async def say_once(self, error: IsofsError, inode: int, name: bytes = b"") -> None:
+        """Logs damage the first time that it is met, with the path of a file that suffers from it.
+
+        With `name` that is a name in the directory `inode`.
+        """
         words = str(error)
         if words not in self._said and len(self._said) < limits.FINDINGS:
             self._said.add(words)
-            path = printable(os.fsdecode(await self._ask(path_of, self._volume, inode)))
-            name = path.rpartition("/")[2]  # errors about a file's data begin with it
-            log.warning("%s%s: %s", self._about, path, words.removeprefix(f"{name}: "))
+            raw = await self._ask(path_of, self._volume, inode)
+            path = printable(os.fsdecode(b"%b/%b" % (raw.rstrip(b"/"), name) if name else raw))
+            label = path.rpartition("/")[2]  # errors about a file's data begin with it
+            log.warning("%s%s: %s", self._about, path, words.removeprefix(f"{label}: "))
 
-    def subject(self, kind: str, args: Sequence[Any]) -> int:
-        """The inode that a request is about."""
+    def subject(self, kind: str, args: Sequence[Any]) -> tuple[int, bytes]:
+        """The inode that a request is about, and the name there."""
+        if kind == "lookup":
+            return args[0], args[1]
         if kind == "read":
-            return self._opened[args[0]]
+            return self._opened[args[0]], b""
         if kind == "readdir":
-            return self._directories[args[0]][0]
-        return args[0] if isinstance(args[0], int) else ROOT
+            return self._directories[args[0]][0], b""
+        return args[0] if isinstance(args[0], int) else ROOT, b""
 
     def failure(self, kind: str, number: int) -> FUSEError:
         """The answer to a request that failed, counted."""
@@ -247,7 +253,7 @@ class Operations(pyfuse3.Operations):
         sound = True
         for entry, attributes in zip(batch, found, strict=True):
             if isinstance(attributes, IsofsError):
-                await self.say_once(attributes, entry.inode)
+                await self.say_once(attributes, inode, entry.name)
                 answers.append(_unknown(entry.inode))
                 sound = False
                 continue

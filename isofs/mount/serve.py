@@ -31,7 +31,7 @@ from ..volume.iso9660.names import printable
 from ..volume.tree import Finding, Volume
 from .daemon import in_background
 from .log import to_stderr
-from .mounts import FILE_SYSTEM, Mount, handed_over, mount_at, mount_behind, source_of, unmount
+from .mounts import FILE_SYSTEM, Mount, handed_over, mount_at, mount_behind, source_of, state_of, unmount
 from .notify import Manager
 from .operations import Operations
 from .options import Options
@@ -66,21 +66,20 @@ def mount(
     if handed is None:
         check_fuse()
     manager = Manager()
-    status = f"{printable(image.path)} on {printable(mountpoint)}"
+
+    def tell(pid: int) -> None:
+        _look_at(mountpoint)
+        manager.tell(READY=1, MAINPID=pid, STATUS=f"{printable(image.path)} on {printable(mountpoint)}")
+
     serve = partial(_serve, image, volume, mountpoint, options, manager, debug=debug)
     if foreground or debug:
         to_stderr(debug=debug)
 
-        def ready() -> None:
-            threading.Thread(target=_look_at, args=(mountpoint,), daemon=True).start()
-            manager.tell(READY=1, MAINPID=os.getpid(), STATUS=status)
-
-        serve(lambda: None, ready)
+        # By a thread, since the mount answers by this one.
+        serve(lambda: None, threading.Thread(target=tell, args=(os.getpid(),), daemon=True).start)
     else:
         keep = [file.fileno() for file in image.files] + ([] if handed is None else [handed])
-        child = in_background(serve, keep, _BLOCKED)
-        _look_at(mountpoint)  # here: an automount lets us through, and would not let the daemon
-        manager.tell(READY=1, MAINPID=child, STATUS=status)
+        tell(in_background(serve, keep, _BLOCKED))  # here: an automount lets us through, and would not let the daemon
 
 
 def _look_at(mountpoint: str) -> None:
@@ -97,34 +96,31 @@ def check_mountpoint(path: str, *, force: bool = False) -> None:
     if handed_over(path) is not None:
         return
     above = mount_at(path)
-    taken = MountFailed("an image is mounted here already", f"run: isofs umount {shlex.quote(path)}", path=path)
-    try:
-        mode = os.stat(path).st_mode
-        if above is not None and above.file_system.startswith("fuse"):
-            os.statvfs(path)  # of a dead mount, too, the kernel may still have the attributes
-    except OSError as error:
-        if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
-            if above is None or above.file_system != FILE_SYSTEM:
-                kind = above.file_system if above else "another file system"
-                raise MountFailed(
-                    f"a dead mount of {kind} is here", f"run: umount {shlex.quote(path)}", path=path
-                ) from None
-            if not force:
-                remedy = f"run: isofs umount {shlex.quote(path)}, or mount with -o force"
-                raise MountFailed("a dead mount is here", remedy, path=path) from None
+    quoted = shlex.quote(path)
+    if above is not None and above.file_system.startswith("fuse"):
+        ours = above.file_system == FILE_SYSTEM
+        state = state_of(path)
+        if state == "dead" and ours and force:
             unmount(path, lazily=True)
             check_mountpoint(path, force=True)
             return
+        if state == "dead" and ours:
+            raise MountFailed("a dead mount is here", f"run: isofs umount {quoted}, or mount with -o force", path=path)
+        if state == "dead":
+            raise MountFailed(f"a dead mount of {above.file_system} is here", f"run: umount {quoted}", path=path)
+        if ours:
+            raise MountFailed("an image is mounted here already", f"run: isofs umount {quoted}", path=path)
+        if state:
+            raise MountFailed(f"the mount of {above.file_system} here is {state}", "look at its process", path=path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
         if error.errno == errno.EACCES:
-            if above is not None and above.file_system == FILE_SYSTEM:  # another user's
-                raise taken from None
             raise UsageError("permission denied", "choose a directory of your own", path=path) from None
-        remedy = f"run: mkdir {shlex.quote(path)}" if error.errno == errno.ENOENT else "choose another directory"
+        remedy = f"run: mkdir {quoted}" if error.errno == errno.ENOENT else "choose another directory"
         raise MountFailed(f"no mount point: {os.strerror(error.errno or 0).lower()}", remedy, path=path) from None
     if not stat.S_ISDIR(mode):
         raise MountFailed("no mount point: not a directory", "name a directory", path=path)
-    if above is not None and above.file_system == FILE_SYSTEM:
-        raise taken
 
 
 def check_fuse() -> None:
@@ -179,7 +175,7 @@ def _serve(
         mounted()
 
         def report(finding: Finding) -> None:
-            log.warning("%s: byte %d: %s", image.path, finding.offset, finding.words)
+            log.warning("%s: byte %d: %s", printable(image.path), finding.offset, finding.words)
 
         volume.findings.report = report
         never_wait()
@@ -285,11 +281,12 @@ async def _end_when_idle(own: Mount, operations: Operations, timeout: float) -> 
             await trio.sleep(timeout - idle)
         else:
             try:
-                await trio.to_thread.run_sync(_unmount_own, own, abandon_on_cancel=True)
-                log.info("not used for %g seconds: unmounted", timeout)
-                return
-            except IsofsError:  # the working directory of a process, or a mount upon it
-                await trio.sleep(timeout)
+                if await trio.to_thread.run_sync(_unmount_own, own, abandon_on_cancel=True):
+                    log.info("not used for %g seconds: unmounted", timeout)
+                    return
+            except (IsofsError, OSError):  # the working directory of a process, say
+                pass
+            await trio.sleep(timeout)
 
 
 async def _rest(operations: Operations, image: Image) -> None:
@@ -326,15 +323,17 @@ async def _end_on_signal(
         scope.cancel()  # workers that are stuck in storage are left behind
 
 
-def _unmount_own(own: Mount, *, lazily: bool = False) -> None:
-    """Takes our mount out of the tree, if it is still the uppermost one on its path."""
-    if mount_at(own.path) == own:
-        unmount(own.path, lazily=lazily)
+def _unmount_own(own: Mount, *, lazily: bool = False) -> bool:
+    """Takes our mount out of the tree. False if it is not the uppermost one on its path."""
+    if mount_at(own.path) != own:
+        return False
+    unmount(own.path, lazily=lazily)
+    return True
 
 
 def _detach(own: Mount | None) -> None:
     try:
         if own is not None:
             _unmount_own(own, lazily=True)
-    except IsofsError as error:
+    except (IsofsError, OSError) as error:
         log.warning("%s", error)

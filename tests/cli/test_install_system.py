@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -208,6 +209,16 @@ def test_what_others_have_put_there_is_refused(prefix: Path, name: str, kind: st
 def test_a_place_that_is_a_file_is_one_line(prefix: Path) -> None:
     prefix.write_text("")
     assert "not a directory" in fails(1, "install-system", "--prefix", prefix)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_full_disk_is_not_taken_for_a_wrong_place(prefix: Path) -> None:
+    prefix.mkdir()
+    script = 'mount -t tmpfs -o size=4k tmpfs "$1"; exec "$2" -m isofs install-system --prefix "$1"'
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", str(prefix), sys.executable]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"isofs: {prefix}: no space left on device\n"
 
 
 # --- away again -----------------------------------------------------------------------------------------------------

@@ -82,8 +82,9 @@ def test_what_ended_mounts_have_left_is_removed_and_nothing_else(runtime: Path) 
     (runtime / "full").mkdir()
     (runtime / "full" / "file").touch()
     (runtime / ".full").symlink_to("key")
+    (runtime / ".strange").mkdir()
     opening._clear(str(runtime))
-    assert sorted(os.listdir(runtime)) == [".full", "full"]
+    assert sorted(os.listdir(runtime)) == [".full", ".strange", "full"]
 
 
 def test_an_image_that_cannot_be_mounted_leaves_nothing(runtime: Path, tmp_path: Path) -> None:
@@ -118,7 +119,13 @@ def test_without_a_runtime_directory_the_remedy_is_told(tmp_path: Path) -> None:
 def test_a_runtime_directory_of_another_user_is_refused(tmp_path: Path, runtime: Path) -> None:
     (tmp_path / "disc.iso").touch()
     os.chown(runtime, 12345, 12345)
-    assert "this runtime directory (XDG_RUNTIME_DIR) is another user's" in fails(1, "open", tmp_path / "disc.iso")
+    assert "this runtime directory (XDG_RUNTIME_DIR) is not yours alone" in fails(1, "open", tmp_path / "disc.iso")
+
+
+def test_a_runtime_directory_where_others_can_write_is_refused(tmp_path: Path, runtime: Path) -> None:
+    (tmp_path / "disc.iso").touch()
+    runtime.chmod(0o1777)
+    assert "this runtime directory (XDG_RUNTIME_DIR) is not yours alone" in fails(1, "open", tmp_path / "disc.iso")
 
 
 def test_without_a_terminal_an_error_is_shown_on_the_desktop(tmp_path: Path, notices: Path) -> None:

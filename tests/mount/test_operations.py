@@ -566,6 +566,18 @@ async def test_the_path_of_a_damaged_file_is_logged(volume: FakeVolume, caplog: 
     assert caplog.messages == ["disc\\n.iso: /file: block 1"]
 
 
+async def test_what_cannot_tell_its_own_place_is_logged_by_its_name(
+    operations: Operations, volume: FakeVolume, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory whose records are lost knows no parent; whoever lists or looks knows where it is."""
+    volume.tables[1].insert(0, Entry(b"broken", 44, None))
+    volume.before = raising(ImageError("block 1"), "", 44)
+    await listed(operations, Reply(monkeypatch), await operations.opendir(ROOT, CTX))
+    volume.before = raising(ImageError("block 2"), "lookup", ROOT)
+    assert await error_of(operations.lookup(ROOT, b"worse", CTX)) == errno.EIO
+    assert caplog.messages == ["/broken: block 1", "/worse: block 2"]
+
+
 async def test_the_log_is_bounded(
     operations: Operations, volume: FakeVolume, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

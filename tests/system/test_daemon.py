@@ -314,6 +314,18 @@ def test_a_crash_in_the_foreground_is_said(mounting: Mounting, disc: Path) -> No
         os.listdir(point)
 
 
+@as_root
+def test_a_mount_that_does_not_answer_holds_up_nobody(room: Room) -> None:
+    room.does("isofs", "mount", IMAGE, POINT)
+    pid = room.daemon()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        said = room.fails(32, "isofs", "mount", IMAGE, POINT)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert said == f"isofs: {POINT}: an image is mounted here already; run: isofs umount {POINT}"
+
+
 # --- without use ----------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +352,16 @@ def test_a_mount_in_use_does_not_end(mounting: Mounting, disc: Path) -> None:
         time.sleep(timeout / 4)
         os.statvfs(point)
     wait_until_gone(point, pid)
+
+
+@as_root
+def test_a_mount_below_another_one_ends_later(room: Room) -> None:
+    room.does("isofs", "mount", "-o", "timeout=0.2", IMAGE, POINT)
+    room.does("mount", "-t", "tmpfs", "tmpfs", POINT)
+    time.sleep(1)
+    assert room.daemons()
+    room.does("umount", POINT)
+    room.all_gone()
 
 
 # --- nothing is left ------------------------------------------------------------------------------------------------

@@ -119,6 +119,11 @@ def test_other_options_make_another_mount(room: Room, user: int) -> None:
     assert room.does("ls", where, user=user) == "A.TXT;1\n"
 
 
+def test_options_may_be_empty(room: Room, user: int) -> None:
+    """As a script leaves them that has none."""
+    assert content(room, user, opens(room, user, "other.iso", "-o", "")) == "other.iso"
+
+
 def test_it_goes_when_nobody_uses_it_and_leaves_nothing_for_long(room: Room, user: int) -> None:
     opens(room, user, "other.iso", "-o", "timeout=1s")
     room.all_gone()

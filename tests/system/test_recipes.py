@@ -163,7 +163,7 @@ def test_an_image_in_an_image_is_mounted_from_there(images: Path, tmp_path: Path
 
 
 def test_a_user_mounts_in_a_namespace_without_any_help(images: Path, programs: dict[str, str]) -> None:
-    commands = "mkdir disc\n" + recipe(CONTAINERS, 1) + "ls disc; grep -c \"$PWD/disc\" /proc/self/mounts || true"
+    commands = "mkdir disc\n" + recipe(CONTAINERS, 1) + 'ls disc; grep -c "$PWD/disc" /proc/self/mounts || true'
     assert run(commands, images, programs, AS_USER) == (0, "data\nreadme.txt\n0\n"), "seen in the inner one only"
 
 

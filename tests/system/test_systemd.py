@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shutil
 import subprocess
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from writers.boot import BIN, Machine, booted, executable, require_boot
+from writers.boot import Machine, booted, require_boot
 from writers.mounting import make_disc, numbered, numbered_sector, wait_until
+from writers.overlay import BIN, program
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 UNITS: Final = REPOSITORY / "systemd"
@@ -52,7 +54,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     for folder in ("usr/bin", "usr/sbin", "etc/systemd/system", "srv/images"):
         (root / folder).mkdir(parents=True)
     for name in ("usr/bin/isofs", "usr/sbin/mount.isofs"):
-        (root / name).symlink_to(executable())
+        (root / name).symlink_to(program())
     for unit in UNITS.glob("*.*"):
         shutil.copy(unit, root / "etc/systemd/system")
     (root / "etc/fstab").write_text(FSTAB)
@@ -204,6 +206,13 @@ def test_service_keeps_the_index_of_a_gzip_image_where_the_system_keeps_caches(m
         assert read(machine, f"{point}/hello.txt") == HELLO
     assert machine.does("ls", "/var/cache/isofs")
     assert machine.does("stat", "--format=%a", "/var/cache/isofs") == "700\n"
+
+
+def test_a_service_tells_its_counters(machine: Machine) -> None:
+    with started(machine, "counters") as (unit, point):
+        pid = machine.does("systemctl", "show", "-P", "MainPID", unit).strip()
+        told = machine.does("nsenter", "--net", "--target", pid, "isofs", "stats", "--json", point)
+        assert json.loads(told)["mount_point"] == point
 
 
 def test_unmounting_by_hand_ends_the_service(machine: Machine) -> None:

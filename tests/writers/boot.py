@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,12 +20,9 @@ from typing import Final
 
 import pytest
 
-import isofs
-
+from .overlay import ENTER, LAYERS, arguments
 from .tools import PRIVATE_MOUNTS, require
 
-BIN: Final = Path(sys.executable).parent
-"""Where the interpreter of the tests is, and the `isofs` that belongs to it."""
 _SYSTEMD: Final = "/lib/systemd/systemd"
 _BOOT: Final = 60.0
 """Seconds after which a system that is still not up is a failure."""
@@ -41,36 +37,8 @@ _ENVIRONMENT: Final = {
     "SYSTEMD_URLIFY": "0",
 }
 
-# $1: the machine's directory, with `files` to be put into its root; the rest: folders that everybody in it can reach.
-_START: Final = r"""
-set -eu
-cd "$1"
-shift
-mount -t tmpfs -o mode=755 tmpfs layers
-cd layers
-mkdir upper work root
-mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
-
-for folder; do
-    mkdir -p "root$folder"
-    above=$folder
-    while [ "$above" != / ]; do
-        chmod a+x "root$above"
-        above=$(dirname "$above")
-    done
-    if [ "$(stat -c %d "$folder")" != "$(stat -c %d /)" ]; then
-        mount --bind "$folder" "root$folder"
-        mount -o remount,bind,ro "root$folder"
-    fi
-done
-
-mount -t tmpfs -o mode=755 tmpfs root/dev
-for node in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0" "fuse 10 229" "autofs 10 235"; do
-    set -- $node
-    mknod -m 666 "root/dev/$1" c "$2" "$3"
-done
-mkdir root/dev/pts root/dev/shm
-ln -s /proc/self/fd root/dev/fd
+_START: Final = rf"""{LAYERS}
+mkdir root/dev/pts
 for number in "0 stdin" "1 stdout" "2 stderr"; do
     set -- $number
     ln -s "fd/$1" "root/dev/$2"
@@ -83,11 +51,10 @@ mount --bind root/proc/sys root/proc/sys # settings of the kernel are those of t
 mount -o remount,bind,ro root/proc/sys
 mount -t sysfs -o ro sysfs root/sys
 mount -t cgroup2 cgroup2 root/sys/fs/cgroup
-mount -t tmpfs -o mode=755 tmpfs root/run
 mkdir root/run/lock
 
 # None of the services of the machine around it, nor its file systems.
-rm -f root/etc/systemd/system/*.wants/* root/etc/rc?.d/S* root/etc/fstab
+rm -f root/etc/systemd/system/*.wants/* root/etc/rc?.d/S*
 for unit in systemd-udevd systemd-networkd systemd-resolved systemd-timesyncd getty@tty1 console-getty; do
     ln -sf /dev/null "root/etc/systemd/system/$unit.service"
 done
@@ -96,11 +63,7 @@ rm -f root/etc/hostname root/etc/machine-id
 echo machine >root/etc/hostname
 echo 0123456789abcdef0123456789abcdef >root/etc/machine-id
 cp -RP ../files/. root
-
-mkdir -p root/before
-cd root
-pivot_root . before
-umount -l /before
+{ENTER}
 mount --make-rshared / # as PID 1 of a real machine does; whether others see a mount depends on it
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     /lib/systemd/systemd --system --log-target=journal --show-status=0 --unit=multi-user.target
@@ -212,10 +175,10 @@ def booted(directory: Path) -> Iterator[Machine]:
     group = hierarchy / f"isofs-test-{os.getpid()}"
     group.mkdir()
     (directory / "layers").mkdir()
-    folders = sorted({sys.prefix, sys.base_prefix, str(Path(isofs.__file__).resolve().parents[1])})
     # fmt: off
     words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--ipc", "--uts", "--net",
-             "--cgroup", "--propagation", "private", "--kill-child", "sh", "-c", _START, "sh", str(directory), *folders]
+             "--cgroup", "--propagation", "private", "--kill-child", "sh", "-c", _START, "sh",
+             *arguments(directory / "layers")]
     # fmt: on
     log = directory / "boot.log"
     start = time.monotonic()
@@ -269,10 +232,3 @@ def _remove_group(group: Path) -> None:
             return
         assert time.monotonic() < until, f"processes stay behind in {group}"
         time.sleep(0.02)
-
-
-def executable() -> Path:
-    """The program `isofs` of the environment that the tests run in."""
-    found = shutil.which("isofs", path=str(BIN))
-    assert found is not None, f"no isofs in {BIN}: install the project there"
-    return Path(found)

@@ -11,67 +11,31 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import isofs
-
 from .mounting import LIMIT, alive, wait_until
+from .overlay import ENTER, LAYERS, arguments, program
 from .tools import IN_PRIVATE, PRIVATE_MOUNTS, require
 
-BIN: Final = Path(sys.executable).parent
-"""Where the interpreter of the tests is, and the `isofs` that belongs to it."""
 USER: Final = 65534
 """The user nobody."""
 STRANGER: Final = 12345
 """A user without an account."""
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# $1: a scratch folder; the rest: folders that everybody in the room can reach.
-_FURNISH: Final = r"""
-set -eu
-mount -t tmpfs -o mode=755 tmpfs "$1"
-cd "$1"
-shift
-mkdir upper work root
-mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
-
-for folder; do
-    mkdir -p "root$folder"
-    above=$folder
-    while [ "$above" != / ]; do
-        chmod a+x "root$above"
-        above=$(dirname "$above")
-    done
-    if [ "$(stat -c %d "$folder")" != "$(stat -c %d /)" ]; then
-        mount --bind "$folder" "root$folder"
-        mount -o remount,bind,ro "root$folder"
-    fi
-done
-
+_FURNISH: Final = f"""{LAYERS}
 for folder in proc sys; do
     mount --rbind "/$folder" "root/$folder"
 done
-mount -t tmpfs -o mode=755 tmpfs root/dev
-for node in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0" "fuse 10 229"; do
-    set -- $node
-    mknod -m 666 "root/dev/$1" c "$2" "$3"
-done
-ln -s /proc/self/fd root/dev/fd
-mkdir -m 1777 root/dev/shm
-mount -t tmpfs -o mode=755 tmpfs root/run
-rm -f root/etc/fstab root/etc/fuse.conf root/sbin/mount.isofs root/sbin/mount.fuse.isofs
-mkdir -p root/before root/disc root/changes
+rm -f root/etc/fuse.conf root/sbin/mount.isofs root/sbin/mount.fuse.isofs
+mkdir -p root/disc root/changes
 chmod 755 root/disc
 : >root/etc/fstab
 mount --bind upper root/changes
-
-cd root
-pivot_root . before
-umount -l /before
+{ENTER}
 echo furnished
 exec sleep infinity
 """
@@ -243,9 +207,8 @@ def furnished(directory: Path) -> Iterator[Room]:
     """A room, with `isofs` in /usr/local/bin, and `mount.isofs` in /sbin."""
     for tool in ("nsenter", "setpriv", "/dev/fuse", PRIVATE_MOUNTS):
         require(tool)
-    folders = sorted({sys.prefix, sys.base_prefix, str(Path(isofs.__file__).resolve().parents[1])})
     keeper = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", *IN_PRIVATE, "sh", "-c", _FURNISH, "sh", str(directory), *folders],
+        ["setpriv", "--pdeathsig", "KILL", *IN_PRIVATE, "sh", "-c", _FURNISH, "sh", *arguments(directory)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -254,11 +217,9 @@ def furnished(directory: Path) -> Iterator[Room]:
         assert keeper.stdout is not None
         assert keeper.stdout.readline() == b"furnished\n"
         room = Room(keeper.pid)
-        program = shutil.which("isofs", path=str(BIN))
-        assert program is not None, f"no isofs in {BIN}: install the project there"
         for name in ("usr/local/bin/isofs", "usr/sbin/mount.isofs"):
             room.outside(name).unlink(missing_ok=True)
-            room.outside(name).symlink_to(program)
+            room.outside(name).symlink_to(program())
         yield room
     finally:
         keeper.kill()
