@@ -11,6 +11,7 @@ its text is one line: reason, then remedy. Anything else that escapes is a bug i
 | `NoImage` | the caller: no such image, or no file | 32 | ENOENT |
 | `SystemRefused` | the machine: no FUSE, no memory, no permission | 2 | EIO |
 | `ImageError` | the image: damaged, cut off, hostile | 32 | EIO |
+| `ImageChanged` | whoever writes to an image in use | 32 | EIO |
 | `NotADisc` | the image: something else than a disc | 32 | EINVAL |
 | `UnsupportedError` | nobody: known, but not read by this version | 32 | EOPNOTSUPP |
 | `InternalError` | isofs: a bug | 4 | EIO |
@@ -80,6 +81,10 @@ class SystemRefused(IsofsError):
 
 class ImageError(IsofsError):
     """The image is damaged, cut off or hostile: these bytes cannot be had."""
+
+
+class ImageChanged(ImageError):
+    """The image file is not what it was when it was opened: nothing of it is believed any more."""
 
 
 class NotADisc(ImageError):

@@ -141,11 +141,26 @@ DESCRIPTOR_SECTORS: Final = 100
 DESCRIPTOR_GAP: Final = 16
 """Sectors in a row without a known identifier that end the search."""
 
+BOOT_SECTIONS: Final = 64
+"""Sections of a boot catalogue; real ones have two."""
+
+BOOT_ENTRIES: Final = 1024
+"""Images in a boot catalogue, which is a sector or two."""
+
 DIRECTORY_SIZE: Final = 64 * MIB
 """400,000 records and more; without it a record of 34 bytes claims 4 GiB of directory."""
 
 DIRECTORY_RECORDS: Final = 1_000_000
 """Entries kept of one directory; the rest is cut with a finding."""
+
+PATH_TABLE: Final = 16 * MIB
+"""Bytes of a path table: its directories have numbers of 16 bits and names of 255 bytes at most."""
+
+PIECES_CHECKED: Final = 1 << 22
+"""Pieces of files that are compared with each other by `isofs check`, which takes 130 MB for so many."""
+
+DECODED_AGAIN: Final = 256
+"""Bytes that `isofs check` reads beyond each byte of the disc: zisofs files, which can hold nothing but zeros."""
 
 DIRECTORY_CACHE: Final = 32 * MIB
 """Parsed directories that are kept; the one used last is kept whatever its size."""
@@ -167,6 +182,22 @@ CONTINUATIONS: Final = 32
 
 CONTINUATION_BYTES: Final = 64 * KIB
 """System use bytes of one record, all its areas together."""
+
+ATTRIBUTE_AREAS: Final = 1024
+"""Continuation areas of a record that are followed where its attributes are asked for: new ones are a block each."""
+
+ATTRIBUTE_BYTES: Final = MIB
+"""System use bytes of one record where its attributes are asked for."""
+
+ATTRIBUTE_SIZE: Final = 64 * KIB
+"""Bytes of an attribute's value, and of all names of a file's attributes, each with its NUL: XATTR_SIZE_MAX and
+XATTR_LIST_MAX of Linux."""
+
+ATTRIBUTE_NAME: Final = 255
+"""XATTR_NAME_MAX of Linux."""
+
+ACL_ENTRIES: Final = 511
+"""Entries of an access control list: FUSE takes 4096 bytes of it."""
 
 NAME_COLLECTED: Final = 1024
 """Bytes of NM entries that are joined; what is longer than `NAME_SHOWN` is shortened."""

@@ -27,7 +27,7 @@ from .output import complain
 from .parser import Parser
 
 COMMANDS: Final = (
-    *("mount", "umount", "open", "list", "stats", "info", "ls", "cat", "extract", "verify", "convert"),
+    *("mount", "umount", "open", "list", "stats", "info", "ls", "cat", "extract", "verify", "check", "convert"),
     "install-system",
 )
 

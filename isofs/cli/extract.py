@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_FAILED, EXIT_OK, ImageError, IsofsError, SystemRefused, UsageError
 from .cat import PIECE
 from .opening import add_image, opened
-from .output import complain
+from .output import complain, warn
 from .parser import Parser
 from .progress import progress
 
 if TYPE_CHECKING:
+    from ..image import Image
+    from ..image.source import Source
     from ..volume.tree import Attributes, Step, Volume
 
 HELP = "copy files of the disc into a directory"
@@ -31,6 +33,9 @@ def configure(parser: Parser) -> None:
         "path", metavar="PATH", nargs="?", default="/", help="a file or directory of the disc (default: all)"
     )
     parser.add_argument("directory", metavar="DIRECTORY", help="where to; made if it does not exist")
+    parser.add_argument(
+        "--boot", action="store_true", help="the images that the disc boots from instead, as boot-1-x86.img, ..."
+    )
 
 
 def run(args: Namespace) -> int:
@@ -40,13 +45,18 @@ def run(args: Namespace) -> int:
     """
     from ..volume.tree import find
 
+    if args.boot and args.path != "/":
+        raise UsageError("--boot and a path exclude each other", "leave one of them out")
     with opened(args) as (image, volume, _):
         start = find(volume, args.path)
         try:
             os.makedirs(args.directory, exist_ok=True)
         except OSError as error:
             raise UsageError(os.strerror(error.errno or 0), "choose another directory", path=args.directory) from None
-        failed = _Extraction(volume, os.fsencode(args.directory), image.path).extract(start, args.path)
+        extraction = _Extraction(volume, os.fsencode(args.directory), image.path)
+        if args.boot:
+            return EXIT_FAILED if extraction.extract_boot(image) else EXIT_OK
+        failed = extraction.extract(start, args.path)
         return EXIT_FAILED if failed or volume.findings.harmful else EXIT_OK
 
 
@@ -139,10 +149,64 @@ class _Extraction:
                 self._closed.add(path)
                 raise
 
+    def extract_boot(self, image: Image) -> int:
+        """Writes each image that the disc boots from; gives the number of failures.
+
+        One that is also a file of the tree has that one's length. Of others it is not recorded how long they are: that
+        is said.
+        """
+        from ..image.sectors import SECTOR
+        from ..image.source import Extent, Extents
+        from ..volume.iso9660.eltorito import image_size, read_catalogue
+
+        catalogue = read_catalogue(image.disc, image.first_sector)
+        if catalogue is None or not catalogue.images:
+            damage = "".join(f" ({words})" for _, words in (catalogue.damage if catalogue else ())[:1])
+            raise ImageError(f"the disc has no boot image{damage}", "see isofs info")
+        for _, words in catalogue.damage:
+            warn(self._image, words)
+        sizes = self._sizes({boot.sector * SECTOR for boot in catalogue.images})
+        for number, boot in enumerate(catalogue.images, 1):
+            name = f"boot-{number}-{boot.platform.lower()}.img".encode()
+            start = boot.sector * SECTOR
+            try:
+                size = image_size(image.disc, boot, sizes.get(start, 0))
+                self._write(
+                    self._target(name), Extents(image.disc, [Extent(start, size)], name.decode()), lambda _: None
+                )
+                if not boot.medium and start not in sizes:
+                    words = f"{name.decode()}: {size} bytes were written; how many more there are is not recorded"
+                    warn(self._image, words)
+            except (IsofsError, OSError) as error:
+                self._fail(name, error)
+        return self._failed
+
+    def _sizes(self, starts: set[int]) -> dict[int, int]:
+        """The sizes of the files of the tree that begin at some bytes of the disc."""
+        from ..image.source import Extents
+        from ..volume.tree import ROOT, walk
+
+        sizes: dict[int, int] = {}
+        for step in walk(self._volume, self._volume.attributes(ROOT)):
+            if step.attributes is not None and stat.S_ISREG(step.attributes.mode):
+                with contextlib.suppress(IsofsError):
+                    data = self._volume.data(step.attributes.inode)
+                    piece = data.contiguous if isinstance(data, Extents) else None
+                    if piece is not None and piece.position in starts:
+                        sizes[piece.position] = max(data.size, sizes.get(piece.position, 0))
+        return sizes
+
     def _copy(self, target: bytes, attributes: Attributes, advance: Callable[[int], object]) -> None:
+        self._write(target, self._volume.data(attributes.inode), advance)
+        self._dress(target, attributes)
+        if attributes.nlink > 1:
+            self._links[attributes.inode] = target
+
+    def _write(self, target: bytes, source: Source, advance: Callable[[int], object]) -> None:
+        """Writes a new file."""
         from ..image.source import open_stream
 
-        data = open_stream(self._volume.data(attributes.inode))
+        data = open_stream(source)
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with open(fd, "wb", buffering=0) as file:
@@ -155,9 +219,6 @@ class _Extraction:
         except BaseException:
             os.unlink(target)  # no half files
             raise
-        self._dress(target, attributes)
-        if attributes.nlink > 1:
-            self._links[attributes.inode] = target
 
     def _dress(self, target: bytes, attributes: Attributes) -> None:
         """Times and permissions; set-id bits are left out, they would act for somebody else here."""

@@ -66,7 +66,30 @@ def _facts(image: Image, volume: Volume) -> dict[str, Any]:
     described = volume.describe()
     for moment in ("created", "modified"):
         described[moment] = _iso_time(described.get(moment))
-    return {**facts, **described, "warnings": [*image.warnings, *(finding.words for finding in volume.findings.found)]}
+    boot, damage = _boot(image) if described["bootable"] else ([], [])
+    warnings = [*image.warnings, *(finding.words for finding in volume.findings.found), *damage]
+    return {**facts, **described, "boot_images": boot, "warnings": warnings}
+
+
+def _boot(image: Image) -> tuple[list[dict[str, Any]], list[str]]:
+    """The images that the disc boots from, and what is wrong with their catalogue."""
+    from ..volume.iso9660.eltorito import read_catalogue
+
+    catalogue = read_catalogue(image.disc, image.first_sector)
+    if catalogue is None:
+        return [], []
+    images = [
+        {
+            "platform": boot.platform,
+            "bootable": boot.bootable,
+            "media": boot.media,
+            "load_segment": boot.segment,
+            "sector": boot.sector,
+            "loaded": boot.loaded,
+        }
+        for boot in catalogue.images
+    ]
+    return images, [words for _, words in catalogue.damage]
 
 
 def _container(image: Image, blocks: BlockMap) -> dict[str, Any]:
@@ -146,6 +169,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         "CD-ROM XA" if facts["cd_xa"] else "",
     ]
     lines += [("tree", facts["tree"]), ("also there", ", ".join(filter(None, extras)))]
+    lines += [(f"boot image {number}", _boot_line(boot)) for number, boot in enumerate(facts["boot_images"], 1)]
     lines += [
         (key.replace("_", " "), facts[key]) for key in ("volume", "system", "volume_set", "publisher", "preparer")
     ]
@@ -171,6 +195,18 @@ def _track_line(track: dict[str, Any]) -> str:
         f"session {track['session']}",
         "mounted" if track["mounted"] else "",
         repr(track["title"]) if track["title"] else "",
+    ]
+    return ", ".join(filter(None, words))
+
+
+def _boot_line(boot: dict[str, Any]) -> str:
+    words = [
+        boot["platform"],
+        boot["media"],
+        f"from sector {boot['sector']} on",
+        f"{boot['loaded']} bytes are loaded",
+        f"to segment {boot['load_segment']:x}" if boot["load_segment"] else "",
+        "" if boot["bootable"] else "not bootable",
     ]
     return ", ".join(filter(None, words))
 

@@ -147,17 +147,31 @@ def verify(image: Image, options: Options) -> Report:
     """Checks an image. Raises `ImageError` only if its files are changed meanwhile."""
     report = Report()
     volume = _volume(image, options)
-    sources: list[Source] = [image.decoded]
-    if image.sheet:
-        sources = list({id(track.source): track.source for track in image.tracks if track.source}.values())
-    report.not_read = [track.number for track in image.tracks if track.source is None]
-    with progress("", sum(source.size for source in sources)) as advance:
-        for source in sources:
-            file = os.path.basename(getattr(source, "path", "")) if len(sources) > 1 else ""
-            _check_source(image, source, _sectors(volume), file, report, advance)
+    read_all(image, _sectors(volume), report)
     report.warnings += image.warnings
     _check_volume(image, volume, report)
     return report
+
+
+def sources_of(image: Image) -> list[tuple[str, Source]]:
+    """What an image is read from, each with the `Damage.file` of what is found there."""
+    if not image.sheet:
+        return [("", image.decoded)]
+    sources = {id(track.source): track.source for track in image.tracks if track.source}.values()
+    return [(os.path.basename(getattr(source, "path", "")) if len(sources) > 1 else "", source) for source in sources]
+
+
+def read_all(image: Image, volume: int, report: Report, feed: Callable[[int, bytes], None] | None = None) -> None:
+    """Reads all bytes once, in order, and compares what checksums there are. `volume`: sectors of the volume.
+
+    `feed` gets the bytes that can be read, with their places, if they are those of the disc. Raises `ImageError` only
+    if the files are changed meanwhile.
+    """
+    sources = sources_of(image)
+    report.not_read = [track.number for track in image.tracks if track.source is None]
+    with progress("", sum(source.size for _, source in sources)) as advance:
+        for file, source in sources:
+            _check_source(image, source, volume, file, report, advance, feed if source is image.disc else None)
 
 
 def _volume(image: Image, options: Options) -> Volume | IsofsError | None:
@@ -218,9 +232,15 @@ def _check_files(volume: Volume, report: Report) -> None:
 
 
 def _check_source(
-    image: Image, source: Source, volume: int, file: str, report: Report, advance: Callable[[int], object]
+    image: Image,
+    source: Source,
+    volume: int,
+    file: str,
+    report: Report,
+    advance: Callable[[int], object],
+    feed: Callable[[int, bytes], None] | None,
 ) -> None:
-    """Reads a source once, from begin to end. `volume`: sectors of the volume."""
+    """Reads a source once, from begin to end. `volume`: sectors of the volume. `feed`: see `read_all`."""
     note = partial(_note, image, report, file)
     blocks = image.blocks if source is image.decoded else None
     checksums = blocks.checksums if blocks else ()
@@ -243,6 +263,8 @@ def _check_source(
             summed.update(data)
         for tracked in tracks:
             tracked.feed(offset, data)
+        if feed is not None:
+            feed(offset, data)
         whole += len(data)
         advance(len(data))
     report.bytes += whole

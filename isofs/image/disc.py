@@ -70,7 +70,7 @@ class Disc:
             rows = [rows[block - first] for block in wanted]
         made = codecs.decode_rows(self.source, rows, self.blocks.block_size)
         return [
-            ImageError(f"block {block} of the {self.blocks.format} at byte {row[0]}: {done.reason}")
+            type(done)(f"block {block} of the {self.blocks.format} at byte {row[0]}: {done.reason}")
             if isinstance(done, ImageError)
             else done
             for block, row, done in zip(wanted, rows, made, strict=True)

@@ -159,7 +159,7 @@ def _is_image(source: Source) -> bool:
 def _descriptor(source: Source) -> bytes:
     """The first volume descriptor of a plain disc, or nothing."""
     found = source.pread(SECTOR, _DESCRIPTOR_AT)
-    return found if found[1:6] in (b"CD001", b"BEA01") else b""
+    return found if found[1:6] in (b"CD001", b"BEA01") or found[9:14] == b"CDROM" else b""
 
 
 def _size_told(source: Source) -> int | None:

@@ -139,8 +139,8 @@ def find_sessions(disc: Source, first: int = 0, most: int | None = None) -> list
 def _first_volume(disc: Source, start: int) -> _Volume | None:
     """The volume at a sector where one is expected, whatever its blocks and the order of its descriptors."""
     first = start + FIRST_DESCRIPTOR
-    heads = (glance(disc, 6, sector * SECTOR) for sector in range(first, first + _DESCRIPTORS))
-    count = len(list(takewhile(lambda head: head[1:] == b"CD001", heads)))
+    heads = (glance(disc, 14, sector * SECTOR) for sector in range(first, first + _DESCRIPTORS))
+    count = len(list(takewhile(lambda head: head[1:6] == b"CD001" or head[9:] == b"CDROM", heads)))
     volumes = filter(None, (_volume_at(disc, start + place) for place in range(count)))
     return next(volumes, _Volume(0, count, sound=False) if count else None)
 

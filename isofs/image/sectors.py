@@ -138,7 +138,7 @@ def find_layout(source: Source, position: int = 0) -> Layout | None:
         best = max(found, key=lambda layout: _descriptors(source, layout))
         return _with_header(source, best)
     places = range(position + FIRST_DESCRIPTOR * SECTOR, position + (FIRST_DESCRIPTOR + _DESCRIPTORS) * SECTOR, SECTOR)
-    return plain if any(glance(source, 5, place + 1) == b"CD001" for place in places) else None
+    return plain if any(_is_volume(glance(source, 14, place)) for place in places) else None
 
 
 def find_raw(source: Source) -> Layout | None:
@@ -340,7 +340,12 @@ def choose(tracks: Sequence[Track], number: int | None, session: int | None) -> 
 def _has_volume(track: Track) -> bool:
     disc = Sectors([track])
     heads = (glance(disc, 14, sector * SECTOR) for sector in _descriptor_sectors(track.start))
-    return any(head[1:6] == b"CD001" or head[9:14] == b"CDROM" for head in heads)
+    return any(map(_is_volume, heads))
+
+
+def _is_volume(head: bytes) -> bool:
+    """Whether the first bytes of a sector are a volume descriptor's: of ISO 9660, or of High Sierra."""
+    return head[1:6] == b"CD001" or head[9:14] == b"CDROM"
 
 
 def _descriptor_sectors(start: int) -> range:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
-from ..errors import ImageError, IsofsError, NoImage, NotReady, SystemRefused, UsageError
+from ..errors import ImageChanged, ImageError, IsofsError, NoImage, NotReady, SystemRefused, UsageError
 from .compiled import compiled
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class FileSource:
     def check(self) -> None:
         """Raises `ImageError` once the file's size or time of modification is not that of its opening."""
         if self.regular and not _unchanged(self._fd, self.size, *self._changed):
-            raise ImageError("the image file was changed while it is in use", "unmount it and mount it again")
+            raise ImageChanged("the image file was changed while it is in use", "unmount it and mount it again")
 
     def stream(self, extents: Extents) -> Stream:
         """See `open_stream`."""
@@ -254,7 +254,7 @@ class Extents:
         try:
             piece = self.source.pread(length, position)
         except ImageError as error:
-            raise ImageError(f"{self.label}: {error.reason}", error.remedy) from None
+            raise type(error)(f"{self.label}: {error.reason}", error.remedy) from None
         if len(piece) != length:
             raise ImageError(f"{self.label}: bytes {position} to {position + length} lie beyond the end of the disc")
         return piece

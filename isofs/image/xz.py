@@ -112,7 +112,7 @@ def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
         try:
             return starts[block] + first, _block(source, blocks, block, range(first, min(first + limits.STRETCH, size)))
         except ImageError as error:
-            raise ImageError(
+            raise type(error)(
                 f"block {block} of the xz file at byte {blocks.positions[block]}: {error.reason}", error.remedy
             ) from None
 
@@ -140,7 +140,7 @@ def _stream_before(source: Source, end: int) -> _Stream:
     index_at = end - _FOOTER.size - index_size
     if zlib.crc32(footer[4:10]) != checksum or flags[0] or flags[1] > 15:
         raise ImageError(f"damaged: the xz footer before byte {end} is not sound", _AGAIN)
-    if index_at < _HEADER.size or index_size > _INDEX_SIZE:
+    if index_at < _HEADER.size or not 8 <= index_size <= _INDEX_SIZE:
         raise ImageError(f"damaged: the xz index of {index_size} bytes before byte {end} does not fit", _AGAIN)
     index = source.pread(index_size, index_at)
     if int.from_bytes(index[-4:], "little") != zlib.crc32(index[:-4]):

@@ -87,7 +87,8 @@ def _child(serve: Serve, keep: Collection[int], blocked: Collection[signal.Signa
         except BrokenPipeError:  # whoever asked for the mount has gone
             os.kill(os.getpid(), signal.SIGTERM)
         os.close(report_to)
-        nothing = os.open(os.devnull, os.O_RDWR)
+        if lines is not None:
+            lines.start()
         for fd in range(3):
             os.dup2(nothing, fd)
         os.close(nothing)
@@ -99,6 +100,7 @@ def _child(serve: Serve, keep: Collection[int], blocked: Collection[signal.Signa
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, blocked)  # for the log's thread too: one that lets them in is enough
         _close_all_but(*keep, report_to)
+        nothing = os.open(os.devnull, os.O_RDWR)  # here: later we may not open it
         lines = to_syslog()
         serve(mounted, ready)
     except BaseException as error:

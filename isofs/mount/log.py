@@ -24,8 +24,8 @@ def to_stderr(*, debug: bool = False) -> None:
 
 
 def to_syslog() -> SyslogLines:
-    """Lines to syslog."""
-    lines = SyslogLines()
+    """Lines to syslog, from `start` on."""
+    lines = SyslogLines(at_once=False)
     logging.basicConfig(handlers=[lines.handler], level=logging.INFO)
     return lines
 
@@ -33,19 +33,30 @@ def to_syslog() -> SyslogLines:
 class SyslogLines:
     """Lines on their way to syslog, by a thread of its own: a syslog that has stopped must not stop us."""
 
-    def __init__(self, address: str = "/dev/log") -> None:
+    def __init__(self, address: str = "/dev/log", *, at_once: bool = True) -> None:
         logging.raiseExceptions = False  # a log that cannot be written is no reason to write to where stderr was
         self._lines: queue.Queue[logging.LogRecord] = queue.Queue(limits.FINDINGS)
+        self._listener: logging.handlers.QueueListener | None = None
         self.handler: logging.Handler = logging.NullHandler()
         with contextlib.suppress(OSError):
             syslog = logging.handlers.SysLogHandler(address, logging.handlers.SysLogHandler.LOG_DAEMON)
             syslog.ident = f"isofs[{os.getpid()}]: "
-            logging.handlers.QueueListener(self._lines, syslog).start()
+            self._listener = logging.handlers.QueueListener(self._lines, syslog)
             self.handler = logging.handlers.QueueHandler(self._lines)
             self.handler.setFormatter(logging.Formatter())  # else basicConfig has one with level and name
 
+        if at_once:
+            self.start()
+
+    def start(self) -> None:
+        """Starts the thread. What a process gives up before it is given up by that thread as well."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.start()
+
     def send(self, patience: float) -> None:
         """Waits until all lines are sent, `patience` seconds at most."""
+        self.start()
         until = time.monotonic() + patience
         while self._lines.unfinished_tasks and time.monotonic() < until:
             time.sleep(0.01)

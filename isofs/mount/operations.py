@@ -16,7 +16,7 @@ import functools
 import logging
 import os
 import stat
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import count
 from time import monotonic_ns
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
@@ -26,7 +26,7 @@ import trio
 from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, ReaddirToken, RequestContext, StatvfsData
 
 from .. import limits
-from ..errors import IsofsError, NotReady
+from ..errors import ImageChanged, IsofsError, NotReady
 from ..image.source import Stream, open_stream
 from ..volume.iso9660.names import printable
 from ..volume.tree import ROOT, Attributes, Entry, Volume, attributes_of, path_of
@@ -48,6 +48,11 @@ _READERS: Final = 16
 """Threads that may wait for the data of files at a time."""
 _FINDERS: Final = 4
 """Threads that may wait for names and attributes: of their own, since directories are parsed one after another."""
+
+_XATTRS: Final = (b"user.", b"trusted.", b"system.posix_acl_")
+"""What names of attributes begin with."""
+_NO_FAILURES: Final = frozenset((errno.ENODATA, errno.ENOSYS, errno.EOPNOTSUPP))
+"""Answers to questions for attributes that are not there."""
 
 log = logging.getLogger("isofs")
 
@@ -104,6 +109,7 @@ class Operations(pyfuse3.Operations):
         self.all_closed = trio.Event()
         """Set when the last open file is closed; whoever waits for it puts a new one in its place."""
         self._volume = volume
+        self.enable_acl = volume.has_xattrs
         self._ready = ready
         self._waiting = waiting or Waiting()
         self._readers = trio.CapacityLimiter(_READERS)
@@ -130,8 +136,9 @@ class Operations(pyfuse3.Operations):
         With `name` that is a name in the directory `inode`.
         """
         words = str(error)
-        if words not in self._said and len(self._said) < limits.FINDINGS:
-            self._said.add(words)
+        key = "changed" if isinstance(error, ImageChanged) else words  # whichever bytes were asked for first
+        if key not in self._said and len(self._said) < limits.FINDINGS:
+            self._said.add(key)
             raw = await self._ask(path_of, self._volume, inode)
             path = printable(os.fsdecode(b"%b/%b" % (raw.rstrip(b"/"), name) if name else raw))
             label = path.rpartition("/")[2]  # errors about a file's data begin with it
@@ -149,7 +156,7 @@ class Operations(pyfuse3.Operations):
 
     def failure(self, kind: str, number: int) -> FUSEError:
         """The answer to a request that failed, counted."""
-        self.counters.failed[kind] += 1
+        self.counters.failed[kind] += number not in _NO_FAILURES
         return FUSEError(number)
 
     async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -204,6 +211,28 @@ class Operations(pyfuse3.Operations):
             target = await self._ask(self._volume.readlink, inode)
             self._targets.keep(inode, target)
         return target
+
+    @answering
+    async def getxattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> bytes:
+        """An attribute. Where no file has any the kernel is told so, and does not ask again."""
+        if not self._volume.has_xattrs:
+            raise FUSEError(errno.ENOSYS)
+        if not name.startswith(_XATTRS):  # `ls` does not ask again either
+            raise FUSEError(errno.EOPNOTSUPP)
+        found = (await self._xattrs(inode)).get(name)
+        if found is None:
+            raise FUSEError(errno.ENODATA)
+        return found
+
+    @answering
+    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[bytes]:
+        """The names of the attributes; the kernel gives `trusted.*` to root only, and leaves the list to us."""
+        if not self._volume.has_xattrs:
+            raise FUSEError(errno.ENOSYS)
+        return [name for name in await self._xattrs(inode) if ctx.uid == 0 or not name.startswith(b"trusted.")]
+
+    async def _xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        return await self._ask(self._volume.xattrs, inode)
 
     @answering
     async def statfs(self, ctx: RequestContext) -> StatvfsData:

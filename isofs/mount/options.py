@@ -50,6 +50,8 @@ class Options(NamedTuple):
     """Bytes that the kernel reads ahead; None: as many as it likes."""
     spin: bool = True
     """Whether the next request is waited for awake, for a moment."""
+    sandbox: bool = True
+    """Whether the daemon gives up what it does not use."""
     timeout: float = 0
     """Seconds without use after which the mount ends by itself; 0: it stays."""
     force: bool = False
@@ -273,6 +275,7 @@ OPTIONS: Final = (
     Option("subdir", "PATH", "the root", "the directory of the disc that is shown", parse=_subdir),
     Option("image", "", "off", "show one file instead, NAME.iso: the disc as a plain image"),
     Option("audio", "", "off", "show the disc's audio tracks as .wav files, in a directory of their own"),
+    Option("xattr", "", "off", "tell by attributes user.isofs.* where files lie on the disc, and what is wrong"),
     Option("track", "N", "the session's first one", "the data track, as isofs info numbers it", "image", _track),
     Option(
         "session",
@@ -304,6 +307,7 @@ OPTIONS: Final = (
     Option("readahead", "SIZE", "the kernel's, 128K", "how far the kernel reads ahead; for root", "mount", _readahead),
     Option("nospin", "", "off", "sleep at once when there is no request, instead of 0.1 ms later", "mount"),
     Option("timeout", "TIME", "never", "unmount after so long without use: 30s, 5m, 1h", "mount", _time),
+    Option("nosandbox", "", "off", "let the daemon keep its rights to files, programs and sockets", "mount"),
     Option("force", "", "off", "take a dead mount away first that lies on the mount point", "mount"),
     Option("allow_other", "", "on for root, off for users", "other users may use the mount", "mount"),
     Option("allow_root", "", "off", "root may use a user's mount", "libfuse"),
@@ -424,9 +428,10 @@ def parse_options(texts: Iterable[str]) -> Options:
     umask = found.pop("umask", 0)
     found.pop("sloppy", None)
     ours = {name: found.pop(name) for name in _OURS if name in found}
-    spin = not found.pop("nospin", False)
+    ours["spin"] = not found.pop("nospin", False)
+    ours["sandbox"] = not found.pop("nosandbox", False)
     chosen = {name: found.pop(name) for name in Wishes._fields if name in found}
     wishes = Wishes(**chosen, keep_index=not found.pop("noindexcache", False))
     found["fmask"] = found.get("fmask", umask)
     found["dmask"] = found.get("dmask", umask)
-    return Options(View(**found), wishes, spin=spin, libfuse=tuple(libfuse.values()), unused=tuple(unused), **ours)
+    return Options(View(**found), wishes, libfuse=tuple(libfuse.values()), unused=tuple(unused), **ours)

@@ -35,6 +35,7 @@ from .mounts import FILE_SYSTEM, Mount, handed_over, mount_at, mount_behind, sou
 from .notify import Manager
 from .operations import Operations
 from .options import Options
+from .sandbox import Unmounter, fence
 from .telling import SIGNALS, Telling
 from .waiting import Waiting, worthwhile
 
@@ -160,7 +161,7 @@ def _serve(
         if options.readahead is None:
             ready()
         else:  # the kernel takes its own size again when it has our answer
-            trio.lowlevel.current_trio_token().run_sync_soon(_read_ahead, own, options.readahead, ready)
+            trio.lowlevel.current_trio_token().run_sync_soon(_read_ahead, setting, options.readahead, ready)
             waiting.tell()
 
     operations = Operations(volume, answered, waiting, options, image.path)
@@ -170,7 +171,9 @@ def _serve(
     if options.spin and worthwhile() and not waiting.install():
         log.info("another pyfuse3 than those we know: waiting as it does")
     own = mount_at(mountpoint) if handed_over(mountpoint) is None else mount_behind(mountpoint)
+    setting = None if options.readahead is None else _read_ahead_setting(own)
     telling = Telling(image, operations, options, mountpoint, own)
+    unmounter = Unmounter(own)
     try:
         mounted()
 
@@ -180,21 +183,36 @@ def _serve(
         volume.findings.report = report
         never_wait()
         _one_arena()
-        trio.run(_until_unmounted, own, operations, image, telling, options, manager)
+        if options.sandbox:
+            manager.connect()
+            telling.prepare()
+            fence(unmounter)
+        trio.run(_until_unmounted, unmounter, operations, image, telling, options, manager)
     finally:
         manager.tell(STOPPING=1, STATUS="unmounted")
+        unmounter.close()
         # By then the mount is out of the tree, or we crashed and it must stay there, dead.
         pyfuse3.close(unmount=False)
 
 
-def _read_ahead(own: Mount | None, size: int, ready: Callable[[], None]) -> None:
-    """Tells the kernel how far to read ahead on the mount, which only root may; then calls `ready`."""
+def _read_ahead_setting(own: Mount | None) -> IO[str] | None:
+    """Where the kernel is told how far to read ahead on the mount, which only root may."""
     path = f"/sys/class/bdi/{own.device if own else '?'}/read_ahead_kb"
     try:
-        with open(path, "w") as setting:
-            setting.write(str(size // limits.KIB))
+        return open(path, "w")
     except OSError as error:
         log.warning("readahead stays as it is: %s: %s", path, error.strerror)
+        return None
+
+
+def _read_ahead(setting: IO[str] | None, size: int, ready: Callable[[], None]) -> None:
+    """Tells the kernel; then calls `ready`."""
+    if setting is not None:
+        try:
+            with setting:
+                setting.write(str(size // limits.KIB))
+        except OSError as error:
+            log.warning("readahead stays as it is: %s: %s", setting.name, error.strerror)
     ready()
 
 
@@ -258,20 +276,24 @@ def _stderr_kept(*, show: bool) -> Iterator[IO[bytes]]:
 
 
 async def _until_unmounted(
-    own: Mount | None, operations: Operations, image: Image, telling: Telling, options: Options, manager: Manager
+    unmounter: Unmounter, operations: Operations, image: Image, telling: Telling, options: Options, manager: Manager
 ) -> None:
+    unmounting = trio.Lock()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_end_on_signal, own, operations, manager, nursery.cancel_scope)
+        await nursery.start(_end_on_signal, unmounter, unmounting, operations, manager, nursery.cancel_scope)
         await nursery.start(telling.on_signal)
         await nursery.start(telling.on_socket)
         nursery.start_soon(_rest, operations, image)
-        if options.timeout and own is not None:
-            nursery.start_soon(_end_when_idle, own, operations, options.timeout)
+        if options.timeout and unmounter.own is not None:
+            nursery.start_soon(_end_when_idle, unmounter, unmounting, operations, options.timeout)
         await pyfuse3.main()
+        with trio.move_on_after(_UNDER_WAY):  # whoever has unmounted gets its answer
+            async with unmounting:
+                pass
         nursery.cancel_scope.cancel()
 
 
-async def _end_when_idle(own: Mount, operations: Operations, timeout: float) -> None:
+async def _end_when_idle(unmounter: Unmounter, unmounting: trio.Lock, operations: Operations, timeout: float) -> None:
     """Unmounts after `timeout` seconds without a request or an open file; `main` ends by itself then."""
     while True:
         idle = (monotonic_ns() - operations.last_request) / 1e9
@@ -281,9 +303,10 @@ async def _end_when_idle(own: Mount, operations: Operations, timeout: float) -> 
             await trio.sleep(timeout - idle)
         else:
             try:
-                if await trio.to_thread.run_sync(_unmount_own, own, abandon_on_cancel=True):
-                    log.info("not used for %g seconds: unmounted", timeout)
-                    return
+                async with unmounting:
+                    if await trio.to_thread.run_sync(unmounter, abandon_on_cancel=True):
+                        log.info("not used for %g seconds: unmounted", timeout)
+                        return
             except (IsofsError, OSError):  # the working directory of a process, say
                 pass
             await trio.sleep(timeout)
@@ -300,7 +323,8 @@ async def _rest(operations: Operations, image: Image) -> None:
 
 
 async def _end_on_signal(
-    own: Mount | None,
+    unmounter: Unmounter,
+    unmounting: trio.Lock,
     operations: Operations,
     manager: Manager,
     scope: trio.CancelScope,
@@ -315,7 +339,8 @@ async def _end_on_signal(
             break
         # `main` ends by itself when the last user has gone; another signal ends it at once.
         with trio.move_on_after(_BUSY):
-            await trio.to_thread.run_sync(_detach, own, abandon_on_cancel=True)
+            async with unmounting:
+                await trio.to_thread.run_sync(_detach, unmounter, abandon_on_cancel=True)
             async for _ in signals:
                 break
         pyfuse3.terminate()
@@ -323,17 +348,8 @@ async def _end_on_signal(
         scope.cancel()  # workers that are stuck in storage are left behind
 
 
-def _unmount_own(own: Mount, *, lazily: bool = False) -> bool:
-    """Takes our mount out of the tree. False if it is not the uppermost one on its path."""
-    if mount_at(own.path) != own:
-        return False
-    unmount(own.path, lazily=lazily)
-    return True
-
-
-def _detach(own: Mount | None) -> None:
+def _detach(unmounter: Unmounter) -> None:
     try:
-        if own is not None:
-            _unmount_own(own, lazily=True)
+        unmounter(lazily=True)
     except (IsofsError, OSError) as error:
         log.warning("%s", error)

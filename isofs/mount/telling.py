@@ -57,6 +57,8 @@ class Telling:
         self._image = image
         self._operations = operations
         self._own = own
+        self._early: socket.socket | OSError | None = None
+        self._prepared: socket.socket | None = None
         self._device = _device()
         self._runs = image.runs
         quick = self._runs is not None and self._runs.compiled
@@ -68,6 +70,12 @@ class Telling:
             "workers": (default_workers() if options.threads is None else options.threads) if self._runs else 0,
             "cache": options.cache,
         }
+
+    def prepare(self) -> None:
+        """Listens from now on: later this process may not make a socket."""
+        with contextlib.suppress(OSError):
+            self._prepared = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._early = self._listen()
 
     def facts(self) -> dict[str, Any]:
         """All that is told; `isofs stats --json` shows it as it is."""
@@ -97,7 +105,7 @@ class Telling:
     async def on_socket(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answers clients, from the moment that it has started. Without a socket the mount goes on."""
         patience = trio.current_time() + _TAKEN
-        listener = self._listen()
+        listener = self._early or self._listen()
         task_status.started()
         while isinstance(listener, OSError):
             if listener.errno != errno.EADDRINUSE or trio.current_time() > patience:
@@ -121,14 +129,15 @@ class Telling:
         """The socket that clients come to, or why there is none."""
         if self._own is None:
             return OSError(errno.ENOENT, "the mount has gone")
-        listener = None
+        listener = self._prepared
         try:
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            if listener is None:
+                listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.bind(stats.address(self._own.device))
             listener.listen(_WAITING)
             return listener
         except OSError as error:
-            if listener is not None:
+            if listener is not None and listener is not self._prepared:
                 listener.close()
             if error.errno == errno.EADDRINUSE:
                 _nudge(stats.address(self._own.device))

@@ -31,7 +31,7 @@ import stat
 import struct
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -128,7 +128,7 @@ class Wave:
         try:
             data = track.source.pread(n, track.position + first * track.stride + skip)
         except ImageError as error:
-            raise ImageError(f"track {track.number}: {error.reason}", error.remedy) from None
+            raise type(error)(f"track {track.number}: {error.reason}", error.remedy) from None
         if len(data) != n:
             complete, part = divmod(skip + len(data), track.stride)
             sector = track.start + first + complete + (part >= RAW)
@@ -215,6 +215,15 @@ class _WithAudio:
             raise StaleInode(f"inode {inode} is no symbolic link")
         return self._volume.readlink(inode)
 
+    @property
+    def has_xattrs(self) -> bool:
+        """See `Volume`."""
+        return self._volume.has_xattrs
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        """See `Volume`. What is added has none."""
+        return {} if inode == _AUDIO or self._track(inode) is not None else self._volume.xattrs(inode)
+
     def usage(self) -> Usage:
         """See `Volume`."""
         return self._volume.usage()
@@ -273,6 +282,8 @@ class _WithAudio:
 class _AudioDisc:
     """The `Volume` of a disc without a file system: an empty root."""
 
+    has_xattrs = False
+
     def __init__(self, tracks: Sequence[Track], view: View, findings: Findings) -> None:
         self.findings = findings
         self._view = view
@@ -303,6 +314,11 @@ class _AudioDisc:
     def readlink(self, inode: int) -> bytes:
         """See `Volume`."""
         raise StaleInode(f"inode {inode} is no symbolic link")
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        """See `Volume`."""
+        self._root(inode)
+        return {}
 
     def usage(self) -> Usage:
         """See `Volume`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..errors import NoEntryError
 from ..image.source import Source
@@ -53,6 +53,15 @@ class _Subdirectory:
     def readlink(self, inode: int) -> bytes:
         """See `Volume`."""
         return self._volume.readlink(self._inside(inode))
+
+    @property
+    def has_xattrs(self) -> bool:
+        """See `Volume`."""
+        return self._volume.has_xattrs
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        """See `Volume`."""
+        return self._volume.xattrs(self._inside(inode))
 
     def usage(self) -> Usage:
         """See `Volume`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 from .. import limits
@@ -141,6 +141,8 @@ class View(NamedTuple):
     """The directory of the disc that is the root."""
     image: bool = False
     """Show one file instead, the disc as a plain image."""
+    xattr: bool = False
+    """Tell by extended attributes where files lie on the disc, and what is wrong with them."""
 
 
 class Volume(Protocol):
@@ -174,6 +176,15 @@ class Volume(Protocol):
 
     def readlink(self, inode: int) -> bytes:
         """The target of a symbolic link."""
+        ...
+
+    @property
+    def has_xattrs(self) -> bool:
+        """Whether files may have extended attributes; otherwise nobody needs to ask."""
+        ...
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        """The extended attributes of a file, those for root among them; access control lists as Linux has them."""
         ...
 
     def usage(self) -> Usage:

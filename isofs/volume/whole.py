@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Mapping
 from typing import Final
 
 from .. import limits
@@ -46,6 +47,8 @@ def warning(image: Image) -> str:
 
 class Whole:
     """A `Volume` of one file. Reads nothing at first."""
+
+    has_xattrs = False
 
     def __init__(self, image: Image, view: View) -> None:
         self.findings = Findings()
@@ -97,6 +100,11 @@ class Whole:
     def readlink(self, inode: int) -> bytes:
         """See `Volume`."""
         raise StaleInode(f"inode {inode} is no symbolic link")
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        """See `Volume`."""
+        self.attributes(inode)
+        return {}
 
     def usage(self) -> Usage:
         """See `Volume`."""

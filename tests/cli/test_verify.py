@@ -371,7 +371,8 @@ def test_an_image_that_changes_is_not_judged(write: Callable[[bytes], bytes], di
 
 
 def test_a_disc_that_lacks_only_what_is_behind_its_files_is_a_warning(disc: bytes, verified: Verified) -> None:
-    longer = overwritten(disc, 16 * SECTOR + 80, (len(disc) // SECTOR + 10).to_bytes(4, "little"))
+    blocks = len(disc) // SECTOR + 10
+    longer = overwritten(disc, 16 * SECTOR + 80, blocks.to_bytes(4, "little") + blocks.to_bytes(4, "big"))
     lines = verified.lines(longer, 1)
     assert lines[0].startswith("warning: the disc is shorter than its volume: ")
     assert lines[1].startswith("sound, with warnings: ")

@@ -129,6 +129,19 @@ def test_a_high_sierra_disc_is_found(tmp_path: Path, kind: str) -> None:
         assert_same(image.disc, disc, ranges=5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tree_of_a_high_sierra_disc_is_read(tmp_path: Path, kind: str) -> None:
+    disc = Disc()
+    disc.root.directory(b"FOLDER").file(b"DATA.BIN;1", numbered_blocks(7))
+    with open_image(saved(tmp_path, stored(disc.build_high_sierra(), kind))) as image:
+        volume = open_volume(image)
+        assert isinstance(volume, Iso9660)
+        assert volume.describe()["file_system"] == "High Sierra"
+        assert content(volume, "folder/data.bin") == numbered_blocks(7)
+        assert image.sessions() == [0]
+        assert image.warnings == []
+
+
 @pytest.mark.parametrize("kind", ["1/2352", "2/2352", "2336"])
 def test_one_descriptor_is_enough(tmp_path: Path, kind: str) -> None:
     disc = overwritten(DISC, 17 * SECTOR, bytes(SECTOR))

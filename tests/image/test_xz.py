@@ -211,6 +211,13 @@ def test_impossible_index_is_refused(records: list[tuple[int, int]], count: int 
         opened(with_index(bytes(1000), records, count=count))
 
 
+def test_footer_that_tells_an_index_of_no_record_is_refused() -> None:
+    tail = bytes(4) + b"\0\4"  # an index of 4 bytes: nothing but its checksum, that of nothing
+    image = DISC[:100] + bytes(4) + struct.pack("<I", zlib.crc32(tail)) + tail + b"YZ"
+    with pytest.raises(ImageError, match="index of 4 bytes"):
+        opened(image)
+
+
 def test_number_of_blocks_and_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     image = streams(DISC, 100_000)
     monkeypatch.setattr(limits, "MEMBERS", 5)

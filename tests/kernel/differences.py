@@ -48,6 +48,8 @@ KNOWN: Final = (
         {"image": "own/*", "view": "unhide", "path": "/fork*", "field": "content"},
         {"image": "own/plain.iso", "path": "/fork.txt", "field": "size", "theirs": "13", "ours": "9"},
         {"image": "own/rock-ridge.iso", "view": "norock,showassoc", "path": "/i.txt", "field": "content"},
+        {"image": "own/apple.iso", "path": "/*told", "field": "content"},
+        {"image": "own/high-sierra.iso", "path": "/fork", "field": "missing"},
         {"image": "iso/hidden.iso", "path": "/seen.txt", "field": "missing"},
     ),
     *_rows(
@@ -78,8 +80,8 @@ KNOWN: Final = (
         {"image": "hostile/root-is-noise.iso", "field": "mount", "theirs": "", "ours": "exit 32"},
     ),
     *_rows(
-        "High Sierra is not read",
-        {"image": "iso/high-sierra.iso", "field": "mount", "theirs": "", "ours": "exit *"},
+        "a root that is not where its descriptor tells is found through the path table",
+        {"image": "hostile/root-length-0.iso hostile/root-outside.iso", "field": "mount", "theirs": "EIO", "ours": ""},
     ),
     *_rows(
         "a volume that counts its blocks from there is shown; Linux takes them from the disc's begin, a wrong root",

@@ -20,6 +20,7 @@ from writers.discs import (
     Folder,
     cl,
     component,
+    entry,
     er,
     nm,
     numbered_blocks,
@@ -239,6 +240,33 @@ def joliet_first() -> bytes:
     return disc.build(disc.joliet(root), disc.primary(), TERMINATOR)
 
 
+def apple() -> bytes:
+    """Resource forks: Apple's entry in both records, and a file without it."""
+    disc = Disc(rock=True)
+    finder = entry(b"AA", b"TEXTttxt\x40\0", version=2)
+    for name, use in ((b"told", finder), (b"untold", b"")):
+        disc.root.file(name.upper() + b".;1", b"fork of " + name, flags=ASSOCIATED, system_use=use + rock(name))
+        disc.root.file(name.upper() + b".;1", b"data of " + name, system_use=use + rock(name))
+    return disc.build()
+
+
+def high_sierra() -> bytes:
+    """High Sierra: two levels, hidden and associated files, an extended attribute record, two sections."""
+    disc = Disc()
+    root = disc.root
+    root.file(b"README.TXT;1", b"hello", system_use=rock(b"no Rock Ridge"))
+    root.file(b"HIDDEN.TXT;1", b"hidden", flags=HIDDEN)
+    root.file(b"FORK.;1", b"fork", flags=ASSOCIATED)
+    root.file(b"NOT.A.FORK;2", b"data", time=bytes((99, 1, 2, 3, 4, 5, 6)))
+    root.add(record(b"XAR.DAT;1", disc.store(b"x" * SECTOR + b"behind the record"), 17, xar=1))
+    data = numbered_blocks(5)
+    at = disc.store(data)
+    root.file(b"PIECES.DAT;1", extent=at, size=3 * SECTOR, flags=MULTI_EXTENT)
+    root.file(b"PIECES.DAT;1", extent=at + 3, size=2 * SECTOR - 100)
+    root.directory(b"FOLDER", sectors=2).directory(b"MORE").file(b"DEEP.;1", b"deep")
+    return disc.build_high_sierra()
+
+
 OWN: Final[dict[str, Callable[[], bytes]]] = {
     "plain": plain,
     "rock-ridge": rock_ridge,
@@ -253,5 +281,7 @@ OWN: Final[dict[str, Callable[[], bytes]]] = {
     "block512": small_blocks(512),
     "block1024": small_blocks(1024),
     "sessions": sessions,
+    "apple": apple,
+    "high-sierra": high_sierra,
 }
 """The discs by name; an image is called `own/NAME.iso`."""

@@ -8,7 +8,8 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import pyfuse3
@@ -102,6 +103,8 @@ class FakeVolume:
         }
         self.above = {1: 1, 2: 1, 3: 1, 4: 1, 5: 4}
         self.contents = {2: b"the file's it."}
+        self.has_xattrs = True
+        self.marks = {2: {b"user.a": b"1", b"trusted.b": b"", b"system.posix_acl_access": b"\2\0\0\0"}}
 
     def attributes(self, inode: int) -> Attributes:
         self.before("attributes", inode)
@@ -138,6 +141,10 @@ class FakeVolume:
     def readlink(self, inode: int) -> bytes:
         self.before("readlink", inode)
         return b"file\xff"
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        self.before("xattrs", inode)
+        return self.marks.get(inode, {})
 
     def usage(self) -> Usage:
         self.before("usage", 0)
@@ -458,6 +465,47 @@ async def test_a_thousand_opens_leave_nothing_behind(operations: Operations) -> 
     assert not any(held)
 
 
+# --- extended attributes --------------------------------------------------------------------------------------------
+
+
+async def test_attributes_are_told_by_their_names(operations: Operations) -> None:
+    assert await operations.getxattr(2, b"user.a", CTX) == b"1"
+    assert await operations.getxattr(2, b"trusted.b", CTX) == b""
+    assert await operations.getxattr(2, b"system.posix_acl_access", CTX) == b"\2\0\0\0"
+    assert await operations.listxattr(3, CTX) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        *((name, errno.ENODATA) for name in (b"user.b", b"user.", b"trusted.a", b"system.posix_acl_default")),
+        *((name, errno.EOPNOTSUPP) for name in (b"security.capability", b"security.selinux", b"system.nfs4_acl", b"a")),
+    ],
+)
+async def test_an_attribute_that_is_not_there_is_no_failure(operations: Operations, name: bytes, number: int) -> None:
+    """Of a kind that is never there the kernel's programs ask once."""
+    assert await error_of(operations.getxattr(2, name, CTX)) == number
+    assert sum(operations.counters.failed.values()) == 0
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_without_attributes_the_kernel_asks_once(volume: FakeVolume, there: bool) -> None:
+    """And has lists enforced only where there may be some."""
+    volume.has_xattrs = there
+    operations = Operations(volume, lambda: None)
+    assert operations.enable_acl is there
+    if not there:
+        assert await error_of(operations.getxattr(2, b"user.a", CTX)) == errno.ENOSYS
+        assert await error_of(operations.listxattr(2, CTX)) == errno.ENOSYS
+
+
+async def test_only_root_sees_what_is_for_root(operations: Operations) -> None:
+    assert CTX.uid == 0
+    assert set(await operations.listxattr(2, CTX)) == set(operations._volume.xattrs(2))
+    user = cast(RequestContext, SimpleNamespace(uid=1000))
+    assert set(await operations.listxattr(2, user)) == {b"user.a", b"system.posix_acl_access"}
+
+
 # --- changes --------------------------------------------------------------------------------------------------------
 
 CHANGES: Final = (
@@ -665,6 +713,8 @@ async def test_stuck_directories_do_not_stall_reads(operations: Operations, volu
         ("parent", 4, lambda operations: operations.lookup(4, b"..", CTX)),
         ("attributes", 2, lambda operations: operations.getattr(2, CTX)),
         ("readlink", 3, lambda operations: operations.readlink(3, CTX)),
+        ("xattrs", 2, lambda operations: operations.getxattr(2, b"user.a", CTX)),
+        ("xattrs", 2, lambda operations: operations.listxattr(2, CTX)),
         ("entries", 1, lambda operations: operations.opendir(1, CTX)),
         ("data", 2, lambda operations: operations.open(2, 0, CTX)),
     ],

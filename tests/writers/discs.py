@@ -207,8 +207,9 @@ def descriptor(
     sequence: int = 1,
     created: bytes = b"1999071512345600\0",
     xa: bool = False,
+    path_tables: tuple[int, int] = (0, 0),
 ) -> bytes:
-    """A primary or supplementary volume descriptor."""
+    """A primary or supplementary volume descriptor; `path_tables` are the blocks of types L and M."""
     raw = bytearray(SECTOR)
 
     def put(at: int, field: bytes) -> None:
@@ -222,6 +223,7 @@ def descriptor(
     put(120, both_16(set_size))
     put(124, both_16(sequence))
     put(128, both_16(block_size))
+    put(140, struct.pack("<I4x", path_tables[0]) + struct.pack(">I4x", path_tables[1]))
     put(156, root[:34])
     for at in (190, 318, 446, 574):
         put(at, b" " * 128)
@@ -231,6 +233,35 @@ def descriptor(
     if xa:
         put(1024, b"CD-XA001")
     return bytes(raw)
+
+
+def high_sierra_descriptor(root: bytes, *, block_size: int = SECTOR, space_size: int = 0, path_table: int = 0) -> bytes:
+    """The volume descriptor of High Sierra; times without a zone, `root` as such records are."""
+    raw = bytearray(SECTOR)
+
+    def put(at: int, field: bytes) -> None:
+        raw[at : at + len(field)] = field
+
+    put(0, both_32(16) + b"\1CDROM\1")
+    put(16, b"SYSTEM".ljust(32))
+    put(48, b"SIERRA".ljust(32))
+    put(88, both_32(space_size))
+    put(128, both_16(1))
+    put(132, both_16(1))
+    put(136, both_16(block_size))
+    put(140, both_32(0) + struct.pack("<I", path_table))
+    put(180, root[:34])
+    for at, text in ((214, b"SET"), (342, b"PUBLISHER"), (470, b"PREPARER"), (598, b"APPLICATION")):
+        put(at, text.ljust(128))
+    put(726, b" " * 64)
+    put(790, b"1987010203040506" + b"0" * 48)
+    put(854, b"\1")
+    return bytes(raw)
+
+
+def high_sierra_record(raw: bytes) -> bytes:
+    """A record in the form of High Sierra: the flags in place of the time's zone."""
+    return raw[:24] + raw[25:26] + b"\0" + raw[26:]
 
 
 def marker(identifier: bytes, kind: int = 0) -> bytes:
@@ -375,16 +406,16 @@ class Disc:
         folder = root or self.root
         return record(b"\0", folder.extent, folder.size, flags=DIRECTORY)
 
-    def primary(self, **fields: int | bytes) -> bytes:
+    def primary(self, **fields: int | bytes | tuple[int, int]) -> bytes:
         """The primary descriptor; the keywords are those of `descriptor`."""
-        values: dict[str, int | bytes] = {
+        values: dict[str, int | bytes | tuple[int, int]] = {
             "block_size": self.block_size,
             "space_size": self._next // self.block_size,
             "root": self.root_record(),
         }
         return descriptor(**(values | fields))  # type: ignore[arg-type]
 
-    def joliet(self, root: Folder, *, escape: bytes = b"%/E", **fields: int | bytes) -> bytes:
+    def joliet(self, root: Folder, *, escape: bytes = b"%/E", **fields: int | bytes | tuple[int, int]) -> bytes:
         """A supplementary descriptor for another tree."""
         return self.primary(kind=2, escape=escape, root=self.root_record(root), volume=utf16("DISC"), **fields)
 
@@ -399,6 +430,20 @@ class Disc:
                 image += bytes(at + len(data) - len(image))
             image[at : at + len(data)] = data
         return bytes(image)
+
+    def build_high_sierra(self, **fields: int) -> bytes:
+        """The disc's bytes in the form of High Sierra, once. The keywords are those of `high_sierra_descriptor`."""
+        for folder in self.folders:
+            at = 0
+            while at < len(folder.data):
+                length = folder.data[at]
+                if length:
+                    folder.data[at : at + length] = high_sierra_record(bytes(folder.data[at : at + length]))
+                at += length or self.block_size - at % self.block_size
+        values = {"block_size": self.block_size, "space_size": self._next // self.block_size, **fields}
+        root = high_sierra_record(self.root_record())
+        terminator = (both_32(17) + b"\xffCDROM\1").ljust(SECTOR, b"\0")
+        return self.build(high_sierra_descriptor(root, **values), terminator)
 
     def open(self, view: View | None = None) -> Iso9660:
         """Builds and opens the disc."""

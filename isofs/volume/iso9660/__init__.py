@@ -1,7 +1,11 @@
-"""ISO 9660 with Rock Ridge, Joliet and zisofs: `open_iso9660` chooses the tree, `volume.Iso9660` is it."""
+"""ISO 9660 with Rock Ridge, Joliet and zisofs, and High Sierra, its forerunner.
+
+`open_iso9660` chooses the tree, `volume.Iso9660` is it.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from ... import limits
@@ -11,8 +15,8 @@ from ...image.source import Source
 from ..tree import Findings, View
 from . import susp
 from .descriptors import SECTOR, Descriptors, VolumeDescriptor, read_descriptors
-from .records import FLAG_DIRECTORY, SELF, Record, parse_record, walk_records
-from .volume import Iso9660, root_place
+from .records import FLAG_DIRECTORY, SELF, Record, extent_of, parse_record, walk_records
+from .volume import Iso9660, head_of, root_place
 
 __all__ = ["open_iso9660", "udf_stub"]
 
@@ -26,11 +30,12 @@ class _Tree:
     def __init__(self, disc: Source, descriptor: VolumeDescriptor, findings: Findings) -> None:
         self.descriptor = descriptor
         place = root_place(descriptor)
+        head = head_of(descriptor)
         data = disc.pread(SECTOR, place)
-        first = parse_record(data, 0, place)
+        first = parse_record(data, 0, place, head)
         if first is not None and first.identifier == SELF and 0 < first.size < SECTOR:
             data = data[: first.size]
-        self.records = list(walk_records(data, place, descriptor.block_size, findings.add))
+        self.records = list(walk_records(data, place, descriptor.block_size, findings.add, head=head))
         if not self.records:
             raise ImageError(f"the root directory at byte {place} holds no directory record")
 
@@ -45,8 +50,8 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache, first_sector: int 
     """The tree of a disc that Linux would show: Rock Ridge before Joliet before plain ISO 9660.
 
     Exceptions: a Joliet descriptor in front of the primary one hides nothing; where the primary root is damaged, or
-    is empty beside a Joliet tree that is not, Joliet's is taken. `first_sector`: where on the disc the volume begins.
-    `cache` serves zisofs files.
+    is empty beside a Joliet tree that is not, Joliet's is taken. A root that is not where its descriptor says is found
+    through the path table. `first_sector`: where on the disc the volume begins. `cache` serves zisofs files.
 
     Raises `NotADisc`, `UnsupportedError`, `ImageError` where no tree is sound, and `UsageError` where there is not what
     `view` asks for.
@@ -57,6 +62,10 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache, first_sector: int 
     descriptors = read_descriptors(disc, first_sector)
     for reason in descriptors.damage:
         findings.add(0, reason)
+    for oddity in descriptors.oddities:
+        findings.add(0, oddity, harmless=True)
+    for kind in ("primary", "joliet", "enhanced"):
+        setattr(descriptors, kind, _with_root(disc, getattr(descriptors, kind), findings))
     volume = partial(Iso9660, disc, cache, view, descriptors, findings=findings)
     if view.tree != "auto":
         descriptor, skip = _named_tree(disc, view.tree, descriptors, findings)
@@ -78,6 +87,41 @@ def open_iso9660(disc: Source, view: View, cache: BlockCache, first_sector: int 
         return volume(joliet.descriptor, skip=None, joliet=True)
     _check_blocks(primary.descriptor, view)
     return volume(primary.descriptor, skip=skip, joliet=False)
+
+
+def _with_root(disc: Source, descriptor: VolumeDescriptor | None, findings: Findings) -> VolumeDescriptor | None:
+    """The descriptor; if no directory is where it says that the root is, with the place that a path table tells.
+
+    A path table's first record is the root's: its extent is at 2, in High Sierra at 0.
+    """
+    if descriptor is None or _root_of(disc, descriptor) is not None:
+        return descriptor
+    for block, order in zip(descriptor.path_tables, ("little", "big"), strict=True):
+        with suppress(ImageError):
+            first = disc.pread(8, block * descriptor.block_size) if block else b""
+            length, xar, extent = first[:1], first[1:2], first[2:6]
+            if descriptor.high_sierra:
+                extent, xar, length = first[:4], first[4:5], first[5:6]
+            number = int.from_bytes(extent, order)  # type: ignore[arg-type]
+            both = number.to_bytes(4, "little") + number.to_bytes(4, "big")
+            mended = descriptor._replace(root=descriptor.root[:1] + xar + both + descriptor.root[10:])
+            own = _root_of(disc, mended) if length == b"\1" else None
+            if own is not None and (own.extent, own.xar_blocks) == extent_of(mended.root):
+                findings.add(
+                    0, "no root directory is where its descriptor tells; a path table leads to it", harmless=True
+                )
+                return mended
+    return descriptor
+
+
+def _root_of(disc: Source, descriptor: VolumeDescriptor) -> Record | None:
+    """The `.` record of the directory that is where a descriptor's root is; None if there is none."""
+    try:
+        place = root_place(descriptor)
+        own = parse_record(disc.pread(255, place), 0, place, head_of(descriptor))
+    except ImageError:
+        return None
+    return own if own is not None and own.identifier == SELF and own.flags & FLAG_DIRECTORY else None
 
 
 def _check_blocks(descriptor: VolumeDescriptor, view: View) -> None:
@@ -129,7 +173,7 @@ def _rock_ridge(disc: Source, tree: _Tree) -> tuple[int | None, bool]:
     SP alone is enough where there is no Joliet tree; so is ER alone, in the root's own record.
     """
     own = tree.own
-    if own is None:
+    if own is None or tree.descriptor.high_sierra:
         return None, False
     skip = susp.skip_of(own.system_use)
     area = susp.behind_xa(own.system_use, 0)

@@ -41,6 +41,7 @@ cdef enum:
     FLAG_ASSOCIATED = 0x04
     FLAG_MULTI_EXTENT = 0x80
     XA_SIZE = 14
+    XA_NO_DATA = 0x50  # Form 2, or an audio track: bits of the attributes' high byte
     LONG_FORM = 0x80
     PERMISSIONS = 0o7777
     REGULAR = 0o100000
@@ -87,11 +88,11 @@ cdef bint is_usual(Bytes record, Py_ssize_t room) noexcept:
 
 
 cdef inline bint is_ignored(Bytes entry) noexcept:
-    """Whether an entry says nothing that is of use: RR, PD, and AL, which xorriso writes."""
+    """Whether an entry says nothing that is of use: RR, PD, AL, which xorriso writes, and Apple's AA."""
     return (
         (entry[0] == b'R' and entry[1] == b'R')
         or (entry[0] == b'P' and entry[1] == b'D')
-        or (entry[0] == b'A' and entry[1] == b'L')
+        or (entry[0] == b'A' and (entry[1] == b'L' or entry[1] == b'A'))
     )
 
 
@@ -145,6 +146,14 @@ cdef inline Py_ssize_t use_place(Bytes record, Py_ssize_t skipped, bint rock=Tru
     if at + 8 <= record[0] and record[at + 6] == b'X' and record[at + 7] == b'A':
         return at + XA_SIZE
     return at
+
+
+cdef inline bint is_data(Bytes record) noexcept:
+    """Whether CD-ROM XA does not say that a file is not whole in sectors of 2048 bytes."""
+    cdef Bytes field = record + use_place(record, 0, False)
+    if use_place(record, XA_SIZE, False) > record[0] or field[6] != b'X' or field[7] != b'A':
+        return True
+    return not field[4] & XA_NO_DATA or not is_blank(field + 9, 5)
 
 
 cdef inline bint is_listed(Bytes record) noexcept:
@@ -323,7 +332,7 @@ def usual_data(bytes data not None, Py_ssize_t block_size, skip):
     """
     cdef Use use
     cdef Bytes record = usual_record(data, skip, &use)
-    if record == NULL or record[26] or record[27]:
+    if record == NULL or record[26] or record[27] or not is_data(record):
         return None
     if record[25] & FLAG_DIRECTORY if skip is None else kind_of(use.px) != REGULAR:
         return None

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | 7 bytes | year - 1900, month, day, hour, minute, second, zone | directory records (ECMA-119 9.1.5), TF |
 | 17 bytes | digits `YYYYMMDDHHMMSScc`, zone | volume descriptors (ECMA-119 8.4.26.1), TF in long form |
+| 6, 16 bytes | the same without the zone, which is 0 then | High Sierra |
 
 The zone is signed and counts quarters of an hour east of UTC; outside -48 to 52 it counts as 0. A date that no
 calendar has counts as not recorded: it is never turned into another one. Second 60 counts as 59.
@@ -21,13 +22,13 @@ _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 @lru_cache(maxsize=4096)
 def short_time(stamp: bytes) -> int | None:
-    """The time of 7 bytes."""
-    year, month, day, hour, minute, second, zone = stamp
-    return _nanoseconds(1900 + year, month, day, hour, minute, second, 0, zone)
+    """The time of 7 bytes, or of 6."""
+    year, month, day, hour, minute, second, *zone = stamp
+    return _nanoseconds(1900 + year, month, day, hour, minute, second, 0, *zone)
 
 
 def long_time(stamp: bytes) -> int | None:
-    """The time of 17 bytes."""
+    """The time of 17 bytes, or of 16."""
     digits = stamp[:16]
     if not digits.isdigit():
         return None
@@ -35,11 +36,11 @@ def long_time(stamp: bytes) -> int | None:
     hour, minute, second, hundredths = (int(digits[i : i + 2]) for i in (8, 10, 12, 14))
     if not year:
         return None
-    return _nanoseconds(year, month, day, hour, minute, second, hundredths, stamp[16])
+    return _nanoseconds(year, month, day, hour, minute, second, hundredths, *stamp[16:])
 
 
 def _nanoseconds(
-    year: int, month: int, day: int, hour: int, minute: int, second: int, hundredths: int, zone: int
+    year: int, month: int, day: int, hour: int, minute: int, second: int, hundredths: int, zone: int = 0
 ) -> int | None:
     days = _days_since_1970(year, month, day)
     if days is None or hour > 23 or minute > 59 or second > 60:

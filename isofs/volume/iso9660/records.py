@@ -16,6 +16,8 @@
 | | 0..1 | padding to an even offset | |
 | | | system use field | to the end of the record |
 
+In High Sierra's records the recording time has 6 bytes, without a zone, and the flags stand behind it, at 24.
+
 A damaged record costs its own name: the walk goes on at the next place where a record can begin, found by the
 agreement of the both-endian numbers, or with the next sector.
 """
@@ -26,7 +28,12 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
-_HEAD: Final = struct.Struct("<BBI4xI4x7sBBBH2xB")
+ISO_9660: Final = struct.Struct("<BBI4xI4x7sBBBH2xB")
+"""The head of a record, up to its identifier."""
+HIGH_SIERRA: Final = struct.Struct("<BBI4xI4x6sBxBBH2xB")
+"""The same of High Sierra's."""
+_BOTH_ENDIAN: Final = ((2, 4, "extent"), (10, 4, "data length"), (28, 2, "volume sequence number"))
+"""Place, bytes of each half, name."""
 _LEAST: Final = 34
 _HEAD_SIZE: Final = 33
 
@@ -53,7 +60,7 @@ class Record(NamedTuple):
     size: int
     """Bytes of this section."""
     time: bytes
-    """7 bytes, see `dates.short_time`."""
+    """7 bytes, in High Sierra 6; see `dates.short_time`."""
     flags: int
     unit: int
     """Logical blocks."""
@@ -65,11 +72,11 @@ class Record(NamedTuple):
     system_use: bytes
 
 
-def parse_record(data: bytes, at: int, position: int) -> Record | None:
+def parse_record(data: bytes, at: int, position: int, head: struct.Struct = ISO_9660) -> Record | None:
     """The record at `data[at:]`, whose first byte is byte `position` of the disc; None if there is no sound one."""
     if at + _LEAST > len(data):
         return None
-    length, xar, extent, size, time, flags, unit, gap, sequence, n = _HEAD.unpack_from(data, at)
+    length, xar, extent, size, time, flags, unit, gap, sequence, n = head.unpack_from(data, at)
     use = _HEAD_SIZE + n + (n & 1 ^ 1)
     if not n or length < _HEAD_SIZE + n or at + length > len(data):
         return None
@@ -81,8 +88,18 @@ def parse_record(data: bytes, at: int, position: int) -> Record | None:
 
 def extent_of(data: bytes) -> tuple[int, int]:
     """Extent and XAR length (logical blocks) of the record that `data` begins with, whatever its other fields say."""
-    _, xar, extent, *_ = _HEAD.unpack_from(data)
+    _, xar, extent, *_ = ISO_9660.unpack_from(data)
     return extent, xar
+
+
+def agree(data: bytes, at: int, size: int) -> bool:
+    """Whether the halves of a both-endian number, `size` bytes each, are one number."""
+    return data[at : at + size] == data[at + size : at + 2 * size][::-1]
+
+
+def disagreeing(data: bytes, at: int = 0) -> list[str]:
+    """The both-endian numbers of the record at `data[at:]` whose halves disagree, by their names."""
+    return [name for place, size, name in _BOTH_ENDIAN if not agree(data, at + place, size)]
 
 
 class Damaged(Protocol):
@@ -94,7 +111,13 @@ class Damaged(Protocol):
 
 
 def walk_records(
-    data: bytes, position: int, block_size: int, damaged: Damaged, ahead: Callable[[int], int] | None = None
+    data: bytes,
+    position: int,
+    block_size: int,
+    damaged: Damaged,
+    ahead: Callable[[int], int] | None = None,
+    *,
+    head: struct.Struct = ISO_9660,
 ) -> Iterator[Record]:
     """The sound records of a directory whose bytes are `data`, from byte `position` of the disc on.
 
@@ -119,7 +142,7 @@ def walk_records(
             at += rest
             continue
         end = min(size, at + SECTOR - (position + at) % SECTOR) if block_size == SECTOR else size
-        record = parse_record(data, at, position + at)
+        record = parse_record(data, at, position + at, head)
         if record is not None and at + record.length <= end:
             if agreeing and data[at + 6 : at + 10] != record.extent.to_bytes(4, "big"):
                 agreeing = False
@@ -150,8 +173,5 @@ def _is_certain(data: bytes, at: int, end: int) -> bool:
     if at + _LEAST > end or at + data[at] > end or not data[at + 32] or data[at] < _HEAD_SIZE + data[at + 32]:
         return False
     return (
-        data[at + 2 : at + 6] == data[at + 6 : at + 10][::-1]
-        and data[at + 10 : at + 14] == data[at + 14 : at + 18][::-1]
-        and data[at + 28 : at + 30] == data[at + 30 : at + 32][::-1]
-        and any(data[at + 2 : at + 32])
+        agree(data, at + 2, 4) and agree(data, at + 10, 4) and agree(data, at + 28, 2) and any(data[at + 2 : at + 32])
     )

@@ -12,7 +12,11 @@ Every entry: signature (2 bytes), length of the whole entry (1, at least 4), ver
 A remainder too short for an entry, or an entry that does not fit, ends the area: what was read before it counts. Only
 one continuation is followed from each area, the last one named, `limits.CONTINUATIONS` in all and none twice.
 
-CD-ROM XA puts 14 bytes in front, with `XA` at 6 and 7. `SP` should tell to skip them; some discs do not say it.
+Attribute lists (AL, see `aaip`) may be far longer than all else, and stand behind it. Where nobody asks for them they
+are not read: a continuation area counts as far as its first KiB if a list goes on there.
+
+CD-ROM XA puts 14 bytes in front: attributes at 4, big-endian, `XA` at 6, zeros from 9 on. `SP` should tell to skip
+them; some discs do not say it.
 """
 
 from __future__ import annotations
@@ -27,6 +31,12 @@ from ...image.source import Source, may_wait
 
 _CE: Final = struct.Struct("<4xI4xI4xI4x")
 _XA_SIZE: Final = 14
+XA_FORM_2: Final = 0x1000
+"""Attribute of a file whose sectors hold 2324 bytes each."""
+XA_AUDIO: Final = 0x4000
+"""Attribute of a file that is an audio track."""
+_HEAD: Final = limits.KIB
+"""Bytes of a continuation area that are read first."""
 _AT_ONCE: Final = 4096
 """Bytes of one record's entries that a thread which must not wait looks at."""
 
@@ -60,13 +70,28 @@ def behind_xa(system_use: bytes, skip: int) -> bytes:
     return system_use[skip:] if skip else system_use
 
 
+def xa_attributes(system_use: bytes) -> int:
+    """The attributes that CD-ROM XA records in a field; 0 without XA."""
+    is_xa = system_use[6:8] == b"XA" and len(system_use) >= _XA_SIZE and not any(system_use[9:_XA_SIZE])
+    return int.from_bytes(system_use[4:6], "big") if is_xa else 0
+
+
 def entries(
-    area: bytes, disc: Source, block_size: int, damaged: Callable[[str], None], allowance: Allowance
+    area: bytes,
+    disc: Source,
+    block_size: int,
+    damaged: Callable[[str], None],
+    allowance: Allowance,
+    *,
+    attributes: bool = False,
 ) -> Iterator[Entry]:
     """The sound entries of a field (`behind_xa`) and its continuation areas, without CE and padding.
 
-    `damaged` is told why a continuation is not followed. A thread that must not wait gets `NotReady` for much work.
+    `damaged` is told why a continuation is not followed. `attributes`: whether all of an attribute list is wanted. A
+    thread that must not wait gets `NotReady` for much work.
     """
+    most_areas = limits.ATTRIBUTE_AREAS if attributes else limits.CONTINUATIONS
+    most = limits.ATTRIBUTE_BYTES if attributes else limits.CONTINUATION_BYTES
     visited: set[tuple[int, int]] = set()
     collected = len(area)
     while True:
@@ -86,28 +111,44 @@ def entries(
                 break
             elif signature != b"PD":
                 yield signature, entry
-        if continuation is None:
+        if continuation is None or (visited and not attributes and _list_goes_on(area)):
             return
         block, offset, size = continuation
-        collected += size
         if (block, offset) in visited:
             damaged("its continuation areas form a loop")
             return
-        if len(visited) >= limits.CONTINUATIONS:
-            damaged(f"more than {limits.CONTINUATIONS} continuation areas")
+        if len(visited) >= most_areas:
+            damaged(f"more than {most_areas} continuation areas")
             return
-        allowance.left -= size
-        if collected > limits.CONTINUATION_BYTES or allowance.left < 0:
-            damaged("too many bytes of system use entries")
-            return
-        if collected > _AT_ONCE and not may_wait():
-            raise NotReady
         visited.add((block, offset))
-        try:
-            area = disc.pread(size, block * block_size + offset)
-        except ImageError as error:
-            damaged(f"its continuation area cannot be read: {error.reason}")
-            return
-        if len(area) < size:
-            damaged("its continuation area lies beyond the end of the disc")
-            return
+        place = block * block_size + offset
+        area = b""
+        while len(area) < size and (attributes or not _list_goes_on(area)):
+            n = size - len(area) if attributes or area else min(size, _HEAD)
+            collected += n
+            allowance.left -= n
+            if collected > most or allowance.left < 0:
+                damaged("too many bytes of system use entries")
+                return
+            if collected > _AT_ONCE and not may_wait():
+                raise NotReady
+            try:
+                piece = disc.pread(n, place + len(area))
+            except ImageError as error:
+                damaged(f"its continuation area cannot be read: {error.reason}")
+                return
+            if len(piece) < n:
+                damaged("its continuation area lies beyond the end of the disc")
+                return
+            area += piece
+
+
+def _list_goes_on(area: bytes) -> bool:
+    """Whether the last attribute list in an area goes on behind it."""
+    found = False
+    at = 0
+    while at + 5 <= len(area) and area[at + 2] >= 4:
+        if area[at : at + 2] == b"AL":
+            found = bool(area[at + 4] & 1)
+        at += area[at + 2]
+    return found

@@ -21,19 +21,22 @@ be right are errors when they are read.
 from __future__ import annotations
 
 import stat
+import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial
+from operator import itemgetter
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from ... import limits
-from ...errors import ImageError, NotReady, StaleInode, UnsupportedError
+from ...errors import ImageError, IsofsError, NotReady, StaleInode, UnsupportedError
 from ...image.cache import BlockCache
 from ...image.source import Extent, Extents, Source, may_wait
-from ..tree import ROOT, Attributes, Entry, Findings, Usage, View
-from . import names, rockridge, susp
+from ..tree import ROOT, Attributes, Entry, Finding, Findings, Usage, View
+from . import aaip, names, rockridge, susp
+from .appledouble import FORK_SIZE, HEADER_SIZE, AppleDouble, finder_info
 from .dates import short_time
 from .descriptors import Descriptors, VolumeDescriptor
 from .records import (
@@ -41,10 +44,14 @@ from .records import (
     FLAG_DIRECTORY,
     FLAG_HIDDEN,
     FLAG_MULTI_EXTENT,
+    HIGH_SIERRA,
+    ISO_9660,
     PARENT,
     SECTOR,
     SELF,
+    Damaged,
     Record,
+    disagreeing,
     extent_of,
     parse_record,
     walk_records,
@@ -66,9 +73,18 @@ _CRUFT: Final = 0xFF_FFFF
 """What `cruft` leaves of a size."""
 _ENTRY_WEIGHT: Final = 500
 """Bytes of memory that an entry of a table takes, about."""
+_OWN_XATTRS: Final = b"user.isofs."
+"""Begins the names of attributes that tell about the disc."""
+_TRAILS: Final = 256
+"""Directories of which it is remembered what is above them."""
 _PARSED_AT_ONCE: Final = 64 * limits.KIB
 """Directories up to this size are parsed by a thread that must not wait."""
-_DATA_FIELDS: Final = slice(Record._fields.index("xar_blocks"), Record._fields.index("time"))
+_NOT_WHOLE: Final = (
+    (susp.XA_FORM_2, "files in Form 2 sectors (CD-ROM XA) are not whole: 2048 of each sector's 2324 bytes are shown"),
+    (susp.XA_AUDIO, "files that are audio tracks (CD-DA) hold no data: -o audio shows the tracks"),
+)
+"""Files that sectors of 2048 bytes cannot hold."""
+_DATA_FIELDS: Final = itemgetter(*map(Record._fields.index, ("xar_blocks", "extent", "size", "unit", "gap")))
 """Fields of a record that say where the data is and how much of it."""
 _CHAIN_READS: Final = (SECTOR, 64 * limits.KIB, limits.MIB, 16 * limits.MIB)
 """Bytes read at a time to find all sections of a file: nearly always the first is enough."""
@@ -174,8 +190,11 @@ class Iso9660:
         """Bits of a size that count."""
         self._unlisted = (0 if view.showassoc else FLAG_ASSOCIATED) | (FLAG_HIDDEN if view.hide else 0)
         """Flags of records that are passed over: those of a file's last section count."""
-        self._usual_view = not (view.hide or view.showassoc or view.cruft or view.overriderockperm)
+        self._usual_view = not (
+            descriptor.high_sierra or view.hide or view.showassoc or view.cruft or view.overriderockperm
+        )
         """Whether compiled code knows how to show it."""
+        self._head = head_of(descriptor)
         self._relaxed = view.check == "relaxed" if view.check else joliet
         self._root = root_place(descriptor)
         self._tables: OrderedDict[int, Directory] = OrderedDict()
@@ -186,6 +205,12 @@ class Iso9660:
         self._tables_lock = threading.Lock()
         self._parsing = threading.Lock()
         self._links: dict[int, int] = {}
+        self._trails: dict[int, frozenset[int]] = {}
+        """Directories and what is above them, of those that were parsed last: else deep ones take the longer."""
+        self._last_xattrs: tuple[int, Mapping[bytes, bytes]] = (0, {})
+        """The file that was asked about last, and the attributes that the disc tells."""
+        self._last_named: tuple[int, Mapping[int, int]] = (0, {})
+        """The directory that was looked into last for records of directories, and their places by those they name."""
 
     # --- the questions of `Volume` ----------------------------------------------------------------------------------
 
@@ -224,6 +249,12 @@ class Iso9660:
         if usual is not None:
             return Extents(self._disc, [Extent(*usual)], partial(self._label, inode))
         sections = self._sections(inode)
+        stored = self._contents(sections)
+        info = self._finder_info(sections[0], stored.size)
+        return stored if info is None else AppleDouble(info, stored)
+
+    def _contents(self, sections: list[Record]) -> Source:
+        """The bytes of a regular file as its author knows them."""
         first = sections[0]
         rock = self._rock_ridge(first)
         label = self._label_of(first, rock)
@@ -240,6 +271,11 @@ class Iso9660:
             raise UnsupportedError(f"{label}: recorded as a sparse file, which is not read yet")
         if any(section.gap and not section.unit for section in sections):
             raise ImageError(f"{label}: its record tells a gap without a unit")
+        if any(section.gap and section.xar_blocks > section.unit for section in sections):
+            raise ImageError(f"{label}: its extended attribute record is longer than the unit that holds it")
+        for kind, words in _NOT_WHOLE:
+            if susp.xa_attributes(first.system_use) & kind:
+                self.findings.add(0, words, harmless=True)  # sizes count 2048 bytes a sector: these are all there
         extents = [self._extent(section) for section in sections if section.size]
         if rock and rock.zisofs:
             return open_zisofs(Extents(self._disc, extents, label), rock.zisofs, self._cache)
@@ -248,9 +284,12 @@ class Iso9660:
         return Extents(self._disc, extents, label)
 
     def _label(self, inode: int) -> str:
-        """What errors call a file."""
-        record = self._sections(inode)[0]
-        return self._label_of(record, self._rock_ridge(record))
+        """What errors call a file. Nothing else that is wrong takes the place of what is told."""
+        try:
+            record = self._sections(inode)[0]
+            return self._label_of(record, self._rock_ridge(record))
+        except IsofsError:
+            return f"inode {inode}"
 
     def _label_of(self, record: Record, rock: RockRidge | None) -> str:
         return names.printable(self._name(record, rock).decode("utf-8", "backslashreplace"))
@@ -268,10 +307,36 @@ class Iso9660:
             usual = _records.usual_link(self._record_bytes(self._record_place(inode)), self._skip)
             if usual is not None:
                 return rockridge.link_target((usual,))
-        rock = self._rock_ridge(self._sections(inode)[0])
+        record = self._sections(inode)[0]
+        rock = self._rock_ridge(record)
         if rock is None or rock.mode is None or not stat.S_ISLNK(rock.mode):
             raise StaleInode(f"inode {inode} is no symbolic link")
-        return rock.target()
+        try:
+            return rock.target()
+        except ImageError as error:
+            raise ImageError(f"{self._label_of(record, rock)}: {error.reason}") from None
+
+    @cached_property
+    def has_xattrs(self) -> bool:
+        """See `Volume`. The root's own record tells it of a disc, for the price of reading that."""
+        if self._view.xattr or not self.rock:
+            return self._view.xattr
+        try:
+            dot = self._self_record(self._root)
+        except ImageError:
+            return False
+        return dot is not None and aaip.announced(self._use_entries(dot, lambda _: None))
+
+    def xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        """See `Volume`. With `xattr` there are those that tell about the disc, too, in place of any recorded ones."""
+        last, recorded = self._last_xattrs
+        if last != inode:  # programs ask for one attribute of a file after the other
+            recorded = self._recorded_xattrs(inode)
+            self._last_xattrs = inode, recorded
+        if not self._view.xattr:
+            return recorded
+        others = {name: value for name, value in recorded.items() if not name.startswith(_OWN_XATTRS)}
+        return others | self._own_xattrs(inode)
 
     def usage(self) -> Usage:
         """See `Volume`. Where the descriptor's size cannot be, the disc's counts."""
@@ -288,7 +353,7 @@ class Iso9660:
             return field.decode(encoding, "replace").strip(" \0\ufffd")
 
         return {
-            "file_system": "ISO 9660",
+            "file_system": "High Sierra" if self.descriptor.high_sierra else "ISO 9660",
             "tree": self._tree_name,
             "joliet_level": self.descriptors.joliet.joliet_level if self.descriptors.joliet else 0,
             "enhanced": self.descriptors.enhanced is not None,
@@ -309,9 +374,37 @@ class Iso9660:
 
     @property
     def _tree_name(self) -> str:
+        if self.descriptor.high_sierra:
+            return "High Sierra"
         if self.enhanced:
             return "ISO 9660:1999"
         return "Joliet" if self.joliet else "Rock Ridge" if self.rock else "ISO 9660"
+
+    # --- for a look at what is recorded, not at what is shown ---------------------------------------------------------
+
+    def place(self, inode: int) -> int:
+        """Byte position on the disc: of a directory, or of a file's record. Raises `StaleInode`."""
+        place = self._directory_place(inode)
+        return self._record_place(inode) if place is None else place
+
+    def place_of(self, record: Record) -> int:
+        """Byte position on the disc of what a record describes."""
+        return self._place_of(record)
+
+    def records(self, inode: int) -> Iterator[Record]:
+        """The sound records of a directory as they stand, shown or not. Raises `ImageError`, `StaleInode`."""
+        place = self.place(inode)
+        return self._walk(self._directory_bytes(place), place, _ignore)
+
+    def use_area(self, record: Record, *, root: bool = False) -> bytes:
+        """The system use field of a record from its first entry on; `root`: it is the root's own one."""
+        return susp.behind_xa(record.system_use, 0 if root else self._skip)
+
+    def system_use(self, record: Record, allowance: susp.Allowance, *, root: bool = False) -> Iterator[susp.Entry]:
+        """The system use entries of a record; none where Rock Ridge is not in use."""
+        if self.rock:
+            area = self.use_area(record, root=root)
+            yield from susp.entries(area, self._disc, self._block, lambda _: None, allowance)
 
     # --- inode numbers ----------------------------------------------------------------------------------------------
 
@@ -354,7 +447,7 @@ class Iso9660:
 
     def _is_one_file(self, other: Record, record: Record, rock: RockRidge) -> bool:
         """Whether two records of one extent and serial number can be names of one file: all else agrees too."""
-        if other[_DATA_FIELDS] != record[_DATA_FIELDS]:
+        if _DATA_FIELDS(other) != _DATA_FIELDS(record):
             return False
         twin = self._rock_ridge(other)
         return twin is not None and (twin.mode, twin.nlink, twin.uid, twin.gid, twin.modified, twin.zisofs) == (
@@ -364,16 +457,40 @@ class Iso9660:
     # --- records ----------------------------------------------------------------------------------------------------
 
     def _extent(self, record: Record) -> Extent:
-        start = self._place_of(record)
         if record.gap and record.unit:
-            return Extent(start, record.size, record.unit * self._block, record.gap * self._block)
-        return Extent(start, record.size)
+            unit, gap = record.unit * self._block, record.gap * self._block
+            start = record.extent * self._block
+            if record.xar_blocks:  # it has the first unit (ECMA-119 6.4.3)
+                start += unit + gap
+            return Extent(start, record.size, unit, gap)
+        return Extent(self._place_of(record), record.size)
 
     def _place_of(self, record: Record) -> int:
         return (record.extent + record.xar_blocks) * self._block
 
+    def disagreements(self, inode: int) -> Iterator[Finding]:
+        """The records of a directory that have both-endian numbers whose halves disagree, each as a finding.
+
+        Listing looks at the extents alone and says it once. Raises `ImageError`, `StaleInode`.
+        """
+        place = self._directory_place(inode)
+        if place is None:
+            raise StaleInode(f"inode {inode} is no directory")
+        data = self._directory_bytes(place)
+        for record in self._walk(data, place, _ignore):
+            names_of = disagreeing(data, record.position - place)
+            if names_of:
+                words = f"{self._shown(record)}: the both-endian numbers of its record disagree: {', '.join(names_of)}"
+                yield Finding(record.position, words, harmless=True)
+
+    def _walk(
+        self, data: bytes, place: int, damaged: Damaged, ahead: Callable[[int], int] | None = None
+    ) -> Iterator[Record]:
+        """See `walk_records`."""
+        return walk_records(data, place, self._block, damaged, ahead, head=self._head)
+
     def _record_at(self, place: int) -> Record | None:
-        return parse_record(self._record_bytes(place), 0, place)
+        return parse_record(self._record_bytes(place), 0, place, self._head)
 
     def _record_bytes(self, place: int) -> bytes:
         """The bytes from a place on in which a record must fit."""
@@ -390,13 +507,16 @@ class Iso9660:
     def _sections(self, inode: int) -> list[Record]:
         """The records of a file's sections, the first one first. Raises `StaleInode`."""
         place = self._record_place(inode)
+        only = self._record_at(place)
+        if only is not None and not only.flags & FLAG_MULTI_EXTENT:
+            return [only]  # the next sector, which may be damaged, is not asked for
         chain: list[Record] = []
         for size in _CHAIN_READS:
             if size > _PARSED_AT_ONCE and not may_wait():
                 raise NotReady
             chain = []
             data = self._disc.pread(size, place)
-            for record in walk_records(data, place, self._block, _ignore):
+            for record in self._walk(data, place, _ignore):
                 if not _is_section(record, chain[0]) if chain else record.position != place:
                     break
                 chain.append(record)
@@ -472,7 +592,19 @@ class Iso9660:
                 size = rock.zisofs.size
             elif rock.sparse_size is not None:
                 size = rock.sparse_size
+        if kind == stat.S_IFREG and self._finder_info(first, size) is not None:
+            size += HEADER_SIZE
         return self._attributes(inode, first, rock, kind, min(size, limits.FILE_SIZE), stored, rdev)
+
+    def _finder_info(self, record: Record, size: int) -> bytes | None:
+        """What the Finder knows of the file whose resource fork a record names; None for any other record.
+
+        `size`: that of the fork, as the file system sees it.
+        """
+        if not record.flags & FLAG_ASSOCIATED or size > FORK_SIZE:
+            return None
+        area = susp.behind_xa(record.system_use, self._skip)
+        return finder_info(susp.entries(area, self._disc, self._block, lambda _: None, susp.Allowance()))
 
     def _size(self, sections: list[Record]) -> int:
         """Bytes of a file that are stored."""
@@ -512,6 +644,98 @@ class Iso9660:
             modified or 0,
             changed or 0,
         )
+
+    # --- extended attributes ----------------------------------------------------------------------------------------
+
+    def _use_entries(
+        self, record: Record, damaged: Callable[[str], None], *, attributes: bool = False
+    ) -> Iterator[susp.Entry]:
+        """The system use entries of a record."""
+        area = susp.behind_xa(record.system_use, 0 if record.position == self._root else self._skip)
+        allowance = susp.Allowance(limits.ATTRIBUTE_BYTES if attributes else limits.CONTINUATION_BYTES)
+        return susp.entries(area, self._disc, self._block, damaged, allowance, attributes=attributes)
+
+    def _recorded_xattrs(self, inode: int) -> Mapping[bytes, bytes]:
+        """What AAIP tells of a file. Access control lists only where permissions are shown as they are recorded."""
+        record = self._naming_record(inode)
+        if record is None:
+            self.attributes(inode)  # raises what there is to raise
+            return {}
+        if not self.rock or (b"AL" not in record.system_use and b"CE" not in record.system_use):
+            return {}
+
+        def damaged(why: str) -> None:
+            self.findings.add(record.position, f"{self._shown(record)}: {why}", harmless=True)
+
+        entries = self._use_entries(record, damaged, attributes=True)
+        view = self._view
+        lists = not (view.fmask or view.dmask or view.overriderockperm)
+        return aaip.attributes(entries, cache(lambda: self.attributes(inode).mode), damaged, lists=lists)
+
+    def _naming_record(self, inode: int) -> Record | None:
+        """The record by which a file is listed, the root's own one: attributes are recorded there."""
+        place = self._directory_place(inode)
+        if place is None:
+            return self._record_at(self._record_place(inode))
+        return self._record_at(place if place == self._root else self._named_at(place))
+
+    def _named_at(self, place: int) -> int:
+        """Where the record stands by which a directory's parent knows it; its own, where the parent does not."""
+        parent = self._parent_place(place)
+        if parent is None:
+            return place
+        last, known = self._last_named
+        if last != parent:
+            try:
+                known = self._records_of_directories(parent)
+            except ImageError:
+                return place
+            self._last_named = parent, known
+        return known.get(place, place)
+
+    def _records_of_directories(self, place: int) -> Mapping[int, int]:
+        """Where in a directory the records of others stand, by the places that they name."""
+        data = self._directory_bytes(place)
+        allowance = susp.Allowance(len(data) + limits.MIB)
+        found: dict[int, int] = {}
+        for record in self._walk(data, place, _ignore):
+            child = None
+            if record.flags & FLAG_DIRECTORY and record.identifier not in (SELF, PARENT):
+                child = self._place_of(record)
+            elif b"CL" in record.system_use:
+                child = self._child_place(record, self._rock_ridge(record, allowance=allowance))
+            if child is not None:
+                found.setdefault(child, record.position)
+        return found
+
+    def _own_xattrs(self, inode: int) -> dict[bytes, bytes]:
+        """What `xattr` tells about a file or directory."""
+        mode = self.attributes(inode).mode
+        record = self._naming_record(inode)
+        place = self._directory_place(inode)
+        if record is None or not (stat.S_ISREG(mode) or place is not None):
+            return {}
+        words = []
+        if place is not None:
+            dot = self._self_record(place)
+            extents = [Extent(place, dot.size)] if dot else []
+            told = {record.position, place}
+        else:
+            sections = self._sections(inode)
+            extents = [self._extent(section) for section in sections if section.size]
+            told = {section.position for section in sections}
+            try:
+                self.data(inode)
+            except (ImageError, UnsupportedError) as error:
+                words.append(error.reason)
+        words += [finding.words for finding in list(self.findings.found) if finding.offset in told]
+        found = {
+            b"record": b"%d" % record.position,
+            b"lba": b"%d" % (extents[0].position // self._block) if extents else b"",
+            b"extents": _blocks_text(Extents(self._disc, extents).extents, self._block),
+            b"error": "\n".join(dict.fromkeys(words)).encode("utf-8", "backslashreplace"),
+        }
+        return {_OWN_XATTRS + name: value for name, value in found.items() if 0 < len(value) <= limits.ATTRIBUTE_SIZE}
 
     # --- directories ------------------------------------------------------------------------------------------------
 
@@ -601,7 +825,7 @@ class Iso9660:
             if name in entries:
                 name = self._unique(name, first, entries, repeated)
             entries[name] = Entry(name, inode, attributes)
-        if not entries and next(walk_records(data, place, self._block, _ignore), None) is None:
+        if not entries and next(self._walk(data, place, _ignore), None) is None:
             raise ImageError(f"the directory at byte {place} holds no directory record: damaged")
         return entries
 
@@ -659,7 +883,7 @@ class Iso9660:
         def ahead(at: int) -> int:
             return at if chain or usual is None else usual(at)
 
-        for record in walk_records(data, place, self._block, self.findings.add, usual and ahead):
+        for record in self._walk(data, place, self.findings.add, usual and ahead):
             if chain and not _is_section(record, chain[0]):
                 self.findings.add(chain[0].position, f"{self._shown(chain[0])}: the last section is missing")
                 yield chain
@@ -730,18 +954,28 @@ class Iso9660:
         The `..` records tell; a chain of them that does not end at the root is not believed.
         """
         trail = {place}
+        known: frozenset[int] | None = None
         at: int | None = place
-        while at != self._root:
+        while at != self._root and known is None:
             at = self._parent_place(at) if at is not None else None
             if at is None or at in trail or len(trail) > limits.DEPTH:
                 return frozenset((place, self._root))
+            known = self._trails.get(at)
             trail.add(at)
-        return frozenset(trail)
+        above = frozenset(trail)
+        if known is not None:
+            above |= known
+            if len(above) < len(trail) + len(known) - 1 or len(above) > limits.DEPTH + 1:
+                return frozenset((place, self._root))
+        if len(self._trails) >= _TRAILS:
+            self._trails.clear()
+        self._trails[place] = above
+        return above
 
     def _file_number(self, sections: list[Record], rock: RockRidge | None) -> int:
         first = sections[0]
         linked = rock is not None and rock.nlink > 1 and rock.mode is not None and stat.S_ISREG(rock.mode)
-        if rock is not None and linked and len(sections) == 1 and first.size:
+        if rock is not None and linked and len(sections) == 1 and first.size and not first.flags & FLAG_ASSOCIATED:
             number = self._link_number(first, rock)
             if number is not None:
                 return number
@@ -802,6 +1036,11 @@ class Iso9660:
                 return other
 
 
+def head_of(descriptor: VolumeDescriptor) -> struct.Struct:
+    """The form of records in a descriptor's tree."""
+    return HIGH_SIERRA if descriptor.high_sierra else ISO_9660
+
+
 def root_place(descriptor: VolumeDescriptor) -> int:
     """Byte position of the root directory that a descriptor names; the record's length is wrong on real discs.
 
@@ -816,6 +1055,12 @@ def root_place(descriptor: VolumeDescriptor) -> int:
 def _is_section(record: Record, first: Record) -> bool:
     """Whether a record can be a further section of a file: an associated file has the name of another one."""
     return record.identifier == first.identifier and not (record.flags ^ first.flags) & FLAG_ASSOCIATED
+
+
+def _blocks_text(extents: Iterable[Extent], block_size: int) -> bytes:
+    """Extents in logical blocks, as START+COUNT, interleaved ones as START+COUNT/UNIT/GAP, with commas between them."""
+    blocks = (tuple(-(-n // block_size) for n in extent) for extent in extents)
+    return b",".join(b"%d+%d/%d/%d" % row if row[2] else b"%d+%d" % row[:2] for row in blocks)
 
 
 def _first_bytes(extents: list[Extent], size: int) -> list[Extent]:

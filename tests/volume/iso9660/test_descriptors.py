@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from writers.discs import SECTOR, TERMINATOR, Disc, MemorySource, descriptor, marker, names, open_bytes, record, utf16
 
 from isofs import limits
-from isofs.errors import ImageError, IsofsError, NotADisc, UnsupportedError
+from isofs.errors import ImageError, IsofsError, NotADisc
 from isofs.volume.iso9660.descriptors import Descriptors, read_descriptors
 
 ROOT = record(b"\0", 30, SECTOR, flags=2)
@@ -125,13 +125,6 @@ def test_el_torito_and_udf_are_noticed() -> None:
     plain = search(P, marker(b"CD001"), TERMINATOR)
     assert not plain.bootable
     assert not plain.udf
-
-
-def test_high_sierra_is_refused_by_its_name() -> None:
-    raw = bytearray(SECTOR)
-    raw[8:15] = b"\1CDROM\1"
-    with pytest.raises(UnsupportedError, match="High Sierra"):
-        search(bytes(raw))
 
 
 def test_a_sound_disc_is_not_taken_for_high_sierra_by_what_follows() -> None:

@@ -159,7 +159,7 @@ def test_a_continuation_of_two_gigabytes_is_not_read() -> None:
     found, damage = read(mark(b"a") + ce(0, 0, 0x7FFFFFFF), source)
     assert found == [b"a"]
     assert damage == ["too many bytes of system use entries"]
-    assert not source.reads
+    assert source.read_bytes <= 1024
 
 
 def test_an_empty_continuation_adds_nothing() -> None:

@@ -194,7 +194,7 @@ RARE = [
         tf(0x82, b"2024010112000000\0"),
     ),
     *(px(0o100644, 2, 5, 6), px(0o100600), px(LINK), sl(component(b"up")), sl(component(b"up"), flags=1), sl()),
-    *(tf(3, BAD_STAMPS[2], TIME), nm(b"."), nm(b".."), nm(b"..."), nm(b"..a")),
+    *(tf(3, BAD_STAMPS[2], TIME), nm(b"."), nm(b".."), nm(b"..."), nm(b"..a"), entry(b"AA", bytes(10), version=2)),
 ]
 USES = st.one_of(
     st.builds(lambda *parts: b"".join(parts), PX, NM),

@@ -52,10 +52,12 @@ from writers.discs import (
     words,
     zf,
 )
+from writers.sources import Memory
 
 from isofs import limits
 from isofs.errors import ImageError, IsofsError, StaleInode, UnsupportedError
 from isofs.image import open_image
+from isofs.image.cache import BlockCache
 from isofs.volume.iso9660 import open_iso9660, udf_stub
 from isofs.volume.iso9660.volume import Iso9660
 from isofs.volume.tree import ROOT, Attributes, View, find, walk
@@ -1340,3 +1342,39 @@ def test_a_disc_with_any_changed_bytes_is_read_or_refused(image: bytes, changes:
                 volume.parent(found.inode)
         except IsofsError:
             continue
+
+
+# --- damage next to a record ------------------------------------------------------------------------------------------
+
+
+class _Damaged(Memory):
+    """A disc of which one sector cannot be read."""
+
+    def __init__(self, data: bytes, sector: int) -> None:
+        super().__init__(data)
+        self.lost = range(sector * SECTOR, (sector + 1) * SECTOR)
+
+    def pread(self, n: int, offset: int) -> bytes:
+        if offset < self.lost.stop and self.lost.start < offset + n:
+            raise ImageError(f"sector {self.lost.start // SECTOR} cannot be read")
+        return super().pread(n, offset)
+
+
+def test_a_damaged_sector_behind_a_record_costs_its_file_nothing() -> None:
+    disc = Disc(rock=True)
+    folder = disc.root.rock_directory(b"DEEP", b"deep")
+    behind = disc.reserve(SECTOR)
+    assert behind == folder.extent + 1
+    folder.file(b"FILE.;1", b"text", system_use=rock(b"file"))
+    volume = open_iso9660(_Damaged(disc.build(), behind), View(), BlockCache(limits.CACHE_LEAST))
+    found = find(volume, "/deep/file")
+    assert volume.attributes(found.inode) == found
+    assert volume.data(found.inode).pread(9, 0) == b"text"
+
+
+def test_what_is_wrong_with_a_link_names_it() -> None:
+    disc = Disc(rock=True)
+    disc.root.file(b"LINK.;1", system_use=rock(b"link", LINK))
+    volume = disc.open()
+    with pytest.raises(ImageError, match=r"^link: "):
+        volume.readlink(find(volume, "/link", follow=False).inode)

@@ -1,0 +1,521 @@
+"""What goes wrong around a mount: storage that fails or stalls, images that change, resources that run out, processes
+that are killed. Errors for what is gone, nothing invented, and the mount lives on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+from judge.calls import pread_direct
+from writers.containers import cso, entry
+from writers.faulty import faulty
+from writers.mounting import (
+    LIMIT,
+    SECTOR,
+    Mounting,
+    alive,
+    command,
+    daemon_of,
+    daemons,
+    isofs,
+    mounted,
+    numbered,
+    wait_until,
+)
+from writers.slow import stalling
+from writers.tools import require
+
+SECTORS: Final = 1500
+DATA: Final = numbered(SECTORS)
+FOLDERS: Final = 20
+CONTAINERS: Final[dict[str, Callable[[bytes], bytes]]] = {"plain": lambda disc: disc, "cso": cso}
+LOST: Final = (errno.EIO, errno.ENOMEM)
+DEAD: Final = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENOENT)
+
+
+@pytest.fixture(scope="module")
+def disc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two files, small folders, a large folder."""
+    tree = tmp_path_factory.mktemp("tree")
+    (tree / "numbered").write_bytes(DATA)
+    (tree / "other").write_bytes(b"the other file".ljust(SECTOR) + DATA[SECTOR:])
+    (tree / "cold folder").mkdir()
+    for i in range(500):
+        (tree / "cold folder" / f"entry {i}").touch()
+    for i in range(FOLDERS):
+        (tree / f"folder {i}").mkdir()
+        (tree / f"folder {i}" / "file").write_bytes(b"x" * i)
+    image = tmp_path_factory.mktemp("disc") / "disc.iso"
+    words = [require("xorriso"), "-as", "mkisofs", "-quiet", "-R", "-o", str(image), str(tree)]
+    subprocess.run(words, check=True, capture_output=True, timeout=LIMIT)
+    return image
+
+
+@pytest.fixture(params=list(CONTAINERS))
+def image(request: pytest.FixtureRequest, disc: Path, tmp_path: Path) -> Path:
+    """An image file of its own for each test."""
+    path = tmp_path / f"image of {request.param}"
+    path.write_bytes(CONTAINERS[request.param](disc.read_bytes()))
+    return path
+
+
+def place(disc: Path, image: Path, mark: bytes, length: int) -> tuple[int, int]:
+    """First and last byte in the image of what begins with a mark on the disc."""
+    first = disc.read_bytes().index(mark) // SECTOR * SECTOR
+    last = first + length
+    written = image.read_bytes()
+    if written[:4] == b"CISO":
+        first, last = (entry(written, at // SECTOR) & 0x7FFF_FFFF for at in (first, last))
+    return first, last
+
+
+def in_pieces(path: Path, size: int = 65_536) -> tuple[int, int]:
+    """Reads a file past the page cache: how many pieces are right and how many are errors. None is wrong."""
+    right = lost = 0
+    for offset in range(0, len(DATA), size):
+        try:
+            found = pread_direct(os.fsencode(path), size, offset)
+        except OSError as error:
+            assert error.errno in LOST, error  # noqa: PT017
+            lost += 1
+        else:
+            assert found == DATA[offset : offset + size], f"wrong bytes at {offset}"
+            right += 1
+    return right, lost
+
+
+def said(process: subprocess.Popen[bytes]) -> list[str]:
+    """Ends a mount in the foreground, and gives the lines that it has written."""
+    process.terminate()
+    _, lines = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0
+    return [line for line in lines.decode().splitlines() if "unmounting" not in line]
+
+
+# --- storage that fails ---------------------------------------------------------------------------------------------
+
+
+def test_bad_storage_costs_the_bytes_that_lie_there_and_is_told_once(
+    disc: Path, image: Path, mounting: Mounting, tmp_path: Path
+) -> None:
+    first, last = place(disc, image, b"sector 00000000;", 512 * SECTOR)
+    with faulty(image, tmp_path) as storage:
+        point, process = mounting.foreground(storage.image)
+        (point / "folder 3" / "file").read_bytes()
+        storage.fails(f"error {first + 4096} {last - 4096}")
+        for _ in range(3):
+            with pytest.raises(OSError, match="Input/output error"):
+                pread_direct(os.fsencode(point / "numbered"), 65_536, 131_072)
+        right, lost = in_pieces(point / "numbered")
+        assert lost >= 14
+        assert right >= 24
+        storage.fails()
+        assert in_pieces(point / "numbered") == (len(DATA) // 65_536 + 1, 0), "an error stays where storage is well"
+        lines = said(process)
+    assert len(lines) == len(set(lines))
+    assert 1 <= len(lines) <= lost
+    assert all("/numbered: " in line and "Input/output error" in line for line in lines), lines
+
+
+def test_storage_that_fails_everywhere_is_an_error_and_no_end(image: Path, mounting: Mounting, tmp_path: Path) -> None:
+    with faulty(image, tmp_path) as storage:
+        point = mounting.mount(storage.image)
+        storage.fails("error 0 1000000000")
+        assert in_pieces(point / "numbered", 262_144)[0] == 0
+        for name in ("cold folder", "folder 7"):
+            with pytest.raises(OSError, match="Input/output error"):
+                os.listdir(point / name)
+        storage.fails()
+        assert len(os.listdir(point / "cold folder")) == 500
+        assert (point / "folder 7" / "file").read_bytes() == b"x" * 7
+        assert in_pieces(point / "numbered")[1] == 0
+
+
+@pytest.mark.parametrize("size", [700, 5000])
+def test_storage_that_gives_less_than_was_asked_for_is_asked_again(
+    image: Path, mounting: Mounting, tmp_path: Path, size: int
+) -> None:
+    with faulty(image, tmp_path, direct=True) as storage:
+        point = mounting.mount(storage.image)
+        storage.fails(f"short {size}")
+        for offset in (0, 5 * SECTOR - 3, 300_000, len(DATA) - 6000):
+            n = 6000
+            with open(point / "numbered", "rb", buffering=0) as file:
+                assert pread_direct(os.fsencode(point / "numbered"), n, offset) == DATA[offset : offset + n]
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert len(os.listdir(point / "cold folder")) == 500
+
+
+def test_storage_whose_file_ends_early_is_not_believed(image: Path, mounting: Mounting, tmp_path: Path) -> None:
+    """The kernel takes short answers for the end of the file there."""
+    with faulty(image, tmp_path) as storage:
+        point = mounting.mount(storage.image)
+        storage.fails("short 1000")
+        assert in_pieces(point / "numbered", 262_144)[0] == 0
+
+
+# --- storage that stalls --------------------------------------------------------------------------------------------
+
+
+def latencies(point: Path, seconds: float) -> list[float]:
+    """Seconds that each of many reads took of a file that the mount has in memory and the kernel has not."""
+    took = []
+    end = time.monotonic() + seconds
+    with open(point / "numbered", "rb", buffering=0) as file:
+        for number in range(1 << 30):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            offset = number * 40_960 % (len(DATA) - 4096)
+            start = time.perf_counter()
+            found = os.pread(file.fileno(), 4096, offset)
+            took.append(time.perf_counter() - start)
+            assert found == DATA[offset : offset + 4096]
+            if time.monotonic() > end:
+                break
+    return sorted(took)
+
+
+ASKS: Final = {
+    "file": ("other", "open(path, 'rb').read()"),
+    "mapping": ("other", "mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)[300_000]"),
+    "past the cache": ("other", "os.preadv(os.open(path, os.O_RDONLY | os.O_DIRECT), [mmap.mmap(-1, 4096)], 409_600)"),
+    "listing": ("cold folder", "os.listdir(path)"),
+    "lookup": ("cold folder", "os.stat(path + '/entry 7')"),
+    "missing name": ("cold folder", "os.path.exists(path + '/none')"),
+}
+"""What is asked of stalled storage, by Python."""
+PAGES: Final = ("file", "mapping")
+"""What waits for pages of the kernel's cache: the others are let go when their request is answered."""
+
+
+def asking(point: Path, what: str) -> subprocess.Popen[bytes]:
+    """A process that asks."""
+    name, code = ASKS[what]
+    return subprocess.Popen([sys.executable, "-c", f"import mmap, os, sys; path = sys.argv[1]; {code}", point / name])
+
+
+@contextmanager
+def stalled(
+    disc: Path, image: Path, mounting: Mounting, folder: Path, what: str
+) -> Iterator[tuple[Path, Callable[[], object]]]:
+    """A mount whose storage stalls where the cold file or folder lies while what is given second is entered."""
+    name = ASKS[what][0]
+    mark, length = (b"the other file", SECTORS * SECTOR) if name == "other" else (b"entry 0", 20 * SECTOR)
+    first, last = place(disc, image, mark, length)
+    with stalling(image, folder) as storage:
+        point = mounting.mount(storage.image)
+        assert (point / "numbered").read_bytes() == DATA
+        for i in range(FOLDERS):
+            (point / f"folder {i}" / "file").read_bytes()
+        yield point, lambda: storage.stalled(first // 4096 * 4096, last // 4096 * 4096)
+
+
+@pytest.mark.parametrize("what", ["file", "listing"])
+def test_reads_of_what_is_in_memory_are_as_quick_as_without_a_stall(
+    disc: Path, image: Path, mounting: Mounting, tmp_path: Path, what: str
+) -> None:
+    """The best of some rounds is compared: noise of the machine only makes times longer."""
+    with stalled(disc, image, mounting, tmp_path, what) as (point, stalls):
+        latencies(point, 0.2)
+
+        def p99() -> float:
+            times = latencies(point, 0.3)
+            return times[len(times) * 99 // 100]
+
+        idle = [p99() for _ in range(4)]
+        with stalls():  # type: ignore[attr-defined]
+            reader = asking(point, what)
+            time.sleep(0.3)
+            during = [p99() for _ in range(4)]
+            assert reader.poll() is None, "the storage did not stall"
+        assert reader.wait(LIMIT) == 0
+        print(f"{what}: p99 {min(idle) * 1e6:.0f} us, during a stall {min(during) * 1e6:.0f} us")
+        assert min(during) <= 2 * min(idle)
+
+
+@pytest.mark.parametrize("what", list(ASKS))
+def test_a_reader_that_waits_for_storage_can_be_killed(
+    disc: Path, image: Path, mounting: Mounting, tmp_path: Path, what: str
+) -> None:
+    with stalled(disc, image, mounting, tmp_path, what) as (point, stalls):
+        with stalls():  # type: ignore[attr-defined]
+            reader = asking(point, what)
+            time.sleep(0.4)
+            assert reader.poll() is None, "the storage did not stall"
+            start = time.monotonic()
+            reader.kill()
+            with suppress(subprocess.TimeoutExpired):
+                reader.wait(5)
+            took = time.monotonic() - start
+        reader.wait(LIMIT)
+        assert took < 1 or what not in PAGES
+        assert in_pieces(point / "numbered")[1] == 0
+        assert len(os.listdir(point / "cold folder")) == 500
+
+
+# --- images that change ---------------------------------------------------------------------------------------------
+
+
+def append(image: Path) -> None:
+    with open(image, "ab") as file:
+        file.write(b"more")
+
+
+def touch(image: Path) -> None:
+    os.utime(image)
+
+
+def cut(image: Path) -> None:
+    os.truncate(image, image.stat().st_size // 2)
+
+
+def write_over(image: Path) -> None:
+    size = image.stat().st_size
+    with open(image, "r+b") as file:
+        file.write(bytes(size))
+
+
+@pytest.mark.parametrize("change", [append, touch, cut, write_over])
+def test_an_image_that_changes_under_readers_is_not_believed_and_that_is_told_once(
+    image: Path, mounting: Mounting, change: Callable[[Path], None]
+) -> None:
+    point, process = mounting.foreground(image)
+    path = os.fsencode(point / "numbered")
+    changed = threading.Event()
+    late: list[str] = []
+
+    def reads(number: int) -> None:
+        """By O_DIRECT, a mapping and plain reads; whoever began after the change must get an error."""
+        chance = random.Random(number)
+        for _ in range(60):
+            offset = chance.randrange(len(DATA) - 70_000)
+            after = changed.is_set()
+            try:
+                found = pread_direct(path, 66_000, offset)
+            except OSError as error:
+                assert error.errno == errno.EIO  # noqa: PT017
+                continue
+            if found != DATA[offset : offset + 66_000]:
+                late.append(f"wrong bytes at {offset}")
+            if after:
+                late.append(f"bytes of a changed image at {offset}")
+
+    with ThreadPoolExecutor(4) as readers:
+        jobs = [readers.submit(reads, number) for number in range(4)]
+        time.sleep(0.01)
+        change(image)
+        changed.set()
+        for job in jobs:
+            job.result(LIMIT)
+    assert late == []
+    with pytest.raises(OSError, match="Input/output error"):
+        os.listdir(point / "cold folder")
+    lines = said(process)
+    told = [line for line in lines if "changed while it is in use" in line]
+    assert len({line.partition(": ")[2].partition(": ")[2] for line in told}) == 1, lines
+    assert len(lines) == 1, lines
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+def test_an_image_whose_name_is_taken_away_is_served_on(image: Path, mounting: Mounting, how: str) -> None:
+    point, process = mounting.foreground(image)
+    if how == "replaced":
+        shutil.copy(image, f"{image}.new")
+        os.truncate(f"{image}.new", 100)
+        os.rename(f"{image}.new", image)
+    else:
+        image.unlink()
+    assert in_pieces(point / "numbered")[1] == 0
+    assert len(os.listdir(point / "cold folder")) == 500
+    assert said(process) == []
+
+
+# --- resources that run out -----------------------------------------------------------------------------------------
+
+
+def memory(pid: int, name: str) -> int:
+    """Bytes of a process, by a name of /proc/PID/status."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    raise KeyError(name)
+
+
+def test_a_daemon_without_descriptors_serves_on(image: Path, mounting: Mounting) -> None:
+    point, process = mounting.foreground(image)
+    used = len(os.listdir(f"/proc/{process.pid}/fd"))
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
+    assert in_pieces(point / "numbered")[1] == 0
+    with ThreadPoolExecutor(4) as readers:
+        assert [lost for _, lost in readers.map(in_pieces, [point / "numbered"] * 4)] == [0] * 4
+    assert len(os.listdir(point / "cold folder")) == 500
+    assert not any("Traceback" in line for line in said(process))
+
+
+@pytest.mark.parametrize("limit", [*range(4, 16), 20, 30])
+def test_a_mount_that_may_open_few_files_works_or_fails_in_one_line(
+    image: Path, mounting: Mounting, limit: int
+) -> None:
+    point = mounting.point()
+    words = ["prlimit", f"--nofile={limit}:{limit}", *command("mount", image, point)]
+    done = subprocess.run(words, capture_output=True, timeout=LIMIT, check=False)
+    if done.returncode == 0:
+        assert in_pieces(point / "numbered")[1] == 0
+    else:
+        assert b"Traceback" not in done.stderr, done.stderr
+        assert done.stderr.count(b"\n") == 1, done.stderr
+        assert not mounted(point)
+
+
+def test_thousands_of_open_files_cost_the_daemon_no_descriptors(image: Path, mounting: Mounting) -> None:
+    point = mounting.mount(image)
+    pid = daemon_of(point)
+    in_pieces(point / "numbered")
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(5000, old[1] - 100) if old[1] != resource.RLIM_INFINITY else 5000
+    assert count > 1000
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(count + 100, old[0]), old[1]))
+    opened = []
+    try:
+        for i in range(count):
+            opened.append(os.open(point / ("numbered", "other")[i % 2], os.O_RDONLY))
+            offset = SECTOR + i * 577 % (len(DATA) - 2 * SECTOR)
+            assert os.pread(opened[-1], 100, offset) == DATA[offset : offset + 100]
+        assert len(os.listdir(f"/proc/{pid}/fd")) <= before + 2
+        grown = memory(pid, "RssAnon")
+    finally:
+        for fd in opened:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+    assert in_pieces(point / "numbered")[1] == 0
+    assert memory(pid, "RssAnon") < grown + (8 << 20)
+
+
+# --- processes that are killed --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["daemon", "both"])
+def test_a_mount_that_is_killed_while_it_starts_leaves_nothing_that_cannot_be_taken_away(
+    image: Path, mounting: Mounting, both: bool
+) -> None:
+    """At any point: not mounted, or dead, or, where it was ready before, alive."""
+    seen = set()
+    for turn in range(16):
+        point = mounting.point()
+        words = command("mount", image, point)
+        start = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_until(lambda start=start, point=point: start.poll() is not None or len(daemons(point)) > 1, "it forks")  # type: ignore[misc]
+        time.sleep(turn * 0.003)
+        for pid in daemons(point):
+            if both or pid != start.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        _, told = start.communicate(timeout=LIMIT)
+        wait_until(lambda point=point: not daemons(point), "all have ended")  # type: ignore[misc]
+        seen.add(start.returncode)
+        if start.returncode > 0:
+            assert told.count(b"\n") == 1, told
+            assert b"Traceback" not in told
+        if mounted(point):
+            with pytest.raises(OSError, match=r"not connected|abort"):
+                os.listdir(point)
+            assert isofs("umount", point).returncode == 0
+        assert not mounted(point)
+        assert os.listdir(point) == []
+    assert len(seen) > 1 or both, "never killed early enough, or late enough"
+
+
+def test_readers_of_a_killed_daemon_end_with_errors(image: Path, mounting: Mounting) -> None:
+    point = mounting.mount(image)
+    pid = daemon_of(point)
+    started = threading.Barrier(5)
+
+    def reads(number: int) -> int:
+        chance = random.Random(number)
+        done = 0
+        started.wait(LIMIT)
+        try:
+            while True:
+                offset = chance.randrange(len(DATA) - 70_000)
+                found = pread_direct(os.fsencode(point / "numbered"), 66_000, offset)
+                assert found == DATA[offset : offset + 66_000]
+                assert len(os.listdir(point / "cold folder")) == 500
+                done += 1
+        except OSError as error:
+            assert error.errno in DEAD, error  # noqa: PT017
+        return done
+
+    with ThreadPoolExecutor(4) as readers:
+        jobs = [readers.submit(reads, number) for number in range(4)]
+        started.wait(LIMIT)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        done = [job.result(LIMIT) for job in jobs]
+        assert time.monotonic() - killed < 2
+    assert all(done), "nobody read anything before"
+    wait_until(lambda: not alive(pid), "the daemon dies")
+    assert isofs("umount", point).returncode == 0
+
+
+READING: Final = """
+import os, sys
+while True:
+    fd = os.open(sys.argv[1], os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.pread(fd, 1 << 20, 99)
+    os.close(fd)
+"""
+
+
+def test_readers_that_are_killed_in_a_read_leave_nothing(image: Path, mounting: Mounting) -> None:
+    point, process = mounting.foreground(image)
+    in_pieces(point / "numbered")
+    before = len(os.listdir(f"/proc/{process.pid}/fd"))
+    words = [sys.executable, "-c", READING, str(point / "numbered")]
+    for turn in range(10):
+        readers = [subprocess.Popen(words) for _ in range(3)]
+        time.sleep(0.05 + turn * 0.007)
+        for reader in readers:
+            reader.kill()
+            reader.wait(LIMIT)
+    assert in_pieces(point / "numbered")[1] == 0
+    assert len(os.listdir(f"/proc/{process.pid}/fd")) <= before
+    assert said(process) == []
+
+
+def test_a_daemon_that_is_stopped_goes_on_where_it_was(image: Path, mounting: Mounting) -> None:
+    point, process = mounting.foreground(image)
+    with ThreadPoolExecutor(4) as readers:
+        jobs = [readers.submit(in_pieces, point / "numbered", 16_384) for _ in range(4)]
+        for _ in range(10):
+            time.sleep(0.03)
+            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(0.03)
+            os.kill(process.pid, signal.SIGCONT)
+        assert [job.result(LIMIT)[1] for job in jobs] == [0] * 4
+    os.kill(process.pid, signal.SIGSTOP)
+    reader = subprocess.Popen(["cat", point / "other"], stdout=subprocess.DEVNULL)
+    time.sleep(0.1)
+    start = time.monotonic()
+    reader.kill()
+    reader.wait(LIMIT)
+    assert time.monotonic() - start < 1
+    os.kill(process.pid, signal.SIGCONT)
+    assert in_pieces(point / "numbered")[1] == 0
+    assert said(process) == []
