@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from writers.mounting import Mounting, make_disc, make_source
 from writers.room import Room, furnished
 from writers.tools import require
