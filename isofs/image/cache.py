@@ -186,7 +186,7 @@ class BlockCache:
 
 def _bytes(block: Block) -> bytes:
     if isinstance(block, ImageError):
-        raise ImageError(block.reason, block.remedy)
+        raise type(block)(block.reason, block.remedy)
     return block
 
 

@@ -12,7 +12,7 @@ from writers.sources import Memory, assert_same
 from writers.threads import LIMIT, impatient
 
 from isofs import limits
-from isofs.errors import ImageError, NotReady
+from isofs.errors import ImageChanged, ImageError, NotReady
 from isofs.image import cso
 from isofs.image.blockmap import PLAIN, ZERO, BlockMap, Rows, empty_rows
 from isofs.image.cache import BlockCache
@@ -284,3 +284,21 @@ def test_threads_read_the_same_disc() -> None:
     for thread in threads:
         thread.join(LIMIT)
     assert wrong == []
+
+
+def test_an_image_that_changed_is_told_as_such_by_every_block() -> None:
+    class Changed(Memory):
+        def pread(self, n: int, offset: int) -> bytes:
+            if self.changed:
+                raise ImageChanged("the image file was changed while it is in use")
+            return super().pread(n, offset)
+
+        changed = False
+
+    source = Changed(write(sample_disc()))
+    disc = Disc(source, cso.open_map(source), BlockCache(limits.CACHE_LEAST))
+    disc.pread(1, 0)
+    source.changed = True
+    for offset in (5 * 2048, 6 * 2048):
+        with pytest.raises(ImageChanged, match="^block "):
+            disc.pread(1, offset)

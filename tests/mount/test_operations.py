@@ -23,6 +23,7 @@ from writers.sources import Memory
 
 from isofs import limits
 from isofs.errors import (
+    ImageChanged,
     ImageError,
     IsofsError,
     MountFailed,
@@ -624,6 +625,15 @@ async def test_what_cannot_tell_its_own_place_is_logged_by_its_name(
     volume.before = raising(ImageError("block 2"), "lookup", ROOT)
     assert await error_of(operations.lookup(ROOT, b"worse", CTX)) == errno.EIO
     assert caplog.messages == ["/broken: block 1", "/worse: block 2"]
+
+
+async def test_an_image_that_changed_is_told_once(
+    operations: Operations, volume: FakeVolume, caplog: pytest.LogCaptureFixture
+) -> None:
+    for block in range(3):
+        volume.before = raising(ImageChanged(f"block {block}: the image file was changed"), "attributes", 2)
+        assert await error_of(operations.getattr(2, CTX)) == errno.EIO
+    assert caplog.messages == ["/file: block 0: the image file was changed"]
 
 
 async def test_the_log_is_bounded(
