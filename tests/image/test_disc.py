@@ -300,5 +300,5 @@ def test_an_image_that_changed_is_told_as_such_by_every_block() -> None:
     disc.pread(1, 0)
     source.changed = True
     for offset in (5 * 2048, 6 * 2048):
-        with pytest.raises(ImageChanged, match="^block "):
+        with pytest.raises(ImageChanged, match=r"^block "):
             disc.pread(1, offset)
