@@ -17,7 +17,7 @@ from writers import chdman
 from writers.containers import cso, dax, entry, jiso, lzo_block, overwritten, zso
 from writers.discs import Disc
 from writers.edc import form_1, mode_1, raw_disc
-from writers.mounting import command, fails, isofs, on_terminal, succeeds, wait_until
+from writers.mounting import command, fails, isofs, on_terminal, succeeds
 
 from isofs.cli import main
 from isofs.image.source import Extents
@@ -254,16 +254,18 @@ def test_too_little_space_is_told_beforehand(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_no_file(number: signal.Signals, image: Path, out: Path, tmp_path: Path) -> None:
-    """The process writes its first piece, and sleeps."""
+    """The process writes, says so, and sleeps."""
     script = (
         "import sys, time; from isofs.cli import convert, main\n"
         "write = convert._write_all\n"
-        "convert._write_all = lambda *args: (write(*args), time.sleep(60))\n"
+        "convert._write_all = lambda *args: (write(*args), print('written', flush=True), time.sleep(60))\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     words = [command()[0], "-c", script, "convert", image, out]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        wait_until(lambda: any(path.stat().st_size for path in out.parent.iterdir()), "something is written")
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        assert any(path.stat().st_size for path in out.parent.iterdir())
         process.send_signal(number)
         assert process.wait(timeout=30) == 8
     assert os.listdir(out.parent) == []
