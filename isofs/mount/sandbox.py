@@ -357,6 +357,8 @@ class Unmounter:
         """Starts that process, while it may still be started. Raises `OSError`."""
         if self.own is None:
             return
+        if not (os.access(sys.executable, os.X_OK) and os.access(__file__, os.R_OK)):  # after setuid=, perhaps
+            raise PermissionError(errno.EACCES, "this user cannot run isofs anew, to unmount", sys.executable)
         if not os.geteuid():
             _narrow(_System())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
