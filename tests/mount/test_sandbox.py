@@ -39,7 +39,8 @@ def tell(**facts):
 def inside(code: str, *words: str) -> dict[str, Any]:
     """What a program tells that knows the names of `INSIDE`."""
     done = subprocess.run(
-        [sys.executable, "-c", INSIDE + textwrap.dedent(code), *words],
+        # A fork beside a thread is tried, of which Python 3.12 warns.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", INSIDE + textwrap.dedent(code), *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
