@@ -39,7 +39,7 @@ from .. import limits
 from ..errors import ImageError, IsofsError, StaleInode, UnsupportedError
 from ..image.sectors import RAW, SECTOR, Track
 from ..image.source import Source
-from .iso9660.volume import Directory
+from .iso9660.directory import Directory
 from .tree import ROOT, Attributes, Entry, Findings, Usage, View, Volume, no_file_system
 
 _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")

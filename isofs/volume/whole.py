@@ -13,8 +13,8 @@ from ..errors import StaleInode
 from ..image import Image
 from ..image.sectors import SECTOR
 from ..image.source import Extent, Extents, Source
+from .iso9660.directory import Directory
 from .iso9660.names import cut
-from .iso9660.volume import Directory
 from .tree import ROOT, Attributes, Entry, Findings, Usage, View, no_file_system
 
 _FILE: Final = 2

@@ -23,12 +23,10 @@ from __future__ import annotations
 import stat
 import struct
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from operator import itemgetter
-from typing import Final, Literal
-from weakref import WeakValueDictionary
+from typing import Final
 
 from ... import limits
 from ...errors import ImageError, IsofsError, NotReady, StaleInode, UnsupportedError
@@ -39,6 +37,7 @@ from . import aaip, names, rockridge, susp
 from .appledouble import FORK_SIZE, HEADER_SIZE, AppleDouble, finder_info
 from .dates import short_time
 from .descriptors import Descriptors, VolumeDescriptor
+from .directory import Directory, Tables
 from .records import (
     FLAG_ASSOCIATED,
     FLAG_DIRECTORY,
@@ -66,13 +65,10 @@ except ImportError:  # the code below reads every record
 
 _LINK: Final = 1 << 63
 _LINK_BLOCKS: Final = 1 << 31
-Case = Literal["insensitive", "lower", "upper"]
 
 _DEFAULT_MODE: Final = 0o555
 _CRUFT: Final = 0xFF_FFFF
 """What `cruft` leaves of a size."""
-_ENTRY_WEIGHT: Final = 500
-"""Bytes of memory that an entry of a table takes, about."""
 _OWN_XATTRS: Final = b"user.isofs."
 """Begins the names of attributes that tell about the disc."""
 _TRAILS: Final = 256
@@ -88,72 +84,6 @@ _DATA_FIELDS: Final = itemgetter(*map(Record._fields.index, ("xar_blocks", "exte
 """Fields of a record that say where the data is and how much of it."""
 _CHAIN_READS: Final = (SECTOR, 64 * limits.KIB, limits.MIB, 16 * limits.MIB)
 """Bytes read at a time to find all sections of a file: nearly always the first is enough."""
-
-
-class Directory(list[Entry]):
-    """A directory's table: its entries in the disc's order, and which one has a name.
-
-    `case`: see `View`. Of names that differ in case only the later ones get a number then. `charset`: their encoding.
-    """
-
-    def __init__(
-        self,
-        index: dict[bytes, Entry],
-        *,
-        joliet: bool,
-        relaxed: bool,
-        case: Case | None = None,
-        charset: str = "utf-8",
-    ) -> None:
-        self._joliet = joliet
-        self._cased = case is not None
-        self._charset = charset
-        self._folded: dict[bytes, Entry] = {}
-        if case is not None:
-            told = index
-            index = {entry.name: entry for entry in self._in_case(told.values(), case)}
-            for name, entry in zip(told, index.values(), strict=True):  # a few letters fold to others when changed
-                self._folded.setdefault(self._fold(name), entry)
-        super().__init__(index.values())
-        self._index = index
-        if relaxed and case is None:
-            for entry in self:
-                self._folded.setdefault(self._fold(entry.name), entry)
-
-    def _fold(self, name: bytes) -> bytes:
-        return names.folded(name, joliet=self._joliet, cased=self._cased, charset=self._charset)
-
-    def _in_case(self, entries: Iterable[Entry], case: Case) -> Iterator[Entry]:
-        """The entries as they are shown; `_folded` gets their names."""
-        counts: dict[bytes, int] = {}
-        for entry in entries:
-            name = told = entry.name
-            if case != "insensitive":
-                name = told = names.showable(names.in_case(told, case, self._charset))
-            first = self._fold(names.stem(told))
-            while self._fold(name) in self._folded:
-                counts[first] = counts.get(first, 1) + 1
-                name = names.numbered(told, counts[first])
-            shown = entry._replace(name=name)
-            self._folded[self._fold(name)] = shown
-            yield shown
-
-    @property
-    def weight(self) -> int:
-        """Bytes of memory, about."""
-        return _ENTRY_WEIGHT * (len(self) + 4)
-
-    def find(self, name: bytes) -> Entry | None:
-        """The entry of a name. An exact match wins; if case does not count then the first that differs in case only.
-
-        Joliet's trailing dots never count.
-        """
-        entry = self._index.get(name)
-        if entry is None and self._joliet:
-            entry = self._index.get(name.rstrip(b"."))
-        if entry is None and self._folded:
-            entry = self._folded.get(self._fold(name))
-        return entry
 
 
 class Iso9660:
@@ -197,12 +127,7 @@ class Iso9660:
         self._head = head_of(descriptor)
         self._relaxed = view.check == "relaxed" if view.check else joliet
         self._root = root_place(descriptor)
-        self._tables: OrderedDict[int, Directory] = OrderedDict()
-        """Those used last, the last one at the end."""
-        self._weight = 0
-        self._held: WeakValueDictionary[int, Directory] = WeakValueDictionary()
-        """All that are in memory, those that somebody else holds among them."""
-        self._tables_lock = threading.Lock()
+        self._tables = Tables()
         self._parsing = threading.Lock()
         self._links: dict[int, int] = {}
         self._trails: dict[int, frozenset[int]] = {}
@@ -744,13 +669,13 @@ class Iso9660:
         place = self._directory_place(inode)
         if place is None:
             raise StaleInode(f"inode {inode} is no directory")
-        table = self._known(place)
+        table = self._tables.find(place)
         if table is not None:
             return table
         if not self._parsing.acquire(blocking=may_wait()):
             raise NotReady
         try:
-            table = self._known(place)
+            table = self._tables.find(place)
             if table is None:
                 entries = self._parse(place)
                 table = Directory(
@@ -760,33 +685,10 @@ class Iso9660:
                     case=self._view.case,
                     charset=self._view.iocharset if self.joliet else "utf-8",
                 )
-                self._keep(place, table)
+                self._tables.keep(place, table)
             return table
         finally:
             self._parsing.release()
-
-    def _known(self, place: int) -> Directory | None:
-        with self._tables_lock:
-            table = self._tables.get(place)
-            if table is not None:
-                self._tables.move_to_end(place)
-                return table
-        table = self._held.get(place)
-        if table is not None:
-            self._keep(place, table)
-        return table
-
-    def _keep(self, place: int, table: Directory) -> None:
-        """Makes a table the one used last."""
-        with self._tables_lock:
-            self._held[place] = table
-            if place not in self._tables:
-                self._weight += table.weight
-            self._tables[place] = table
-            self._tables.move_to_end(place)
-            while self._weight > limits.DIRECTORY_CACHE and len(self._tables) > 1:
-                _, dropped = self._tables.popitem(last=False)
-                self._weight -= dropped.weight
 
     def _parse(self, place: int) -> dict[bytes, Entry]:
         """The entries of a directory by their names, in the disc's order."""

@@ -116,7 +116,7 @@ def test_directory_cache(monkeypatch: Patch) -> None:
 
 
 def cached_weight(volume: Iso9660) -> int:
-    return sum(table.weight for table in volume._tables.values())
+    return sum(table.weight for table in volume._tables.kept.values())
 
 
 def test_the_directory_used_last_is_kept_whatever_its_size(monkeypatch: Patch) -> None:
@@ -147,7 +147,7 @@ def test_a_directory_is_kept_as_long_as_somebody_holds_its_entries(monkeypatch: 
             assert volume.lookup(inode, b"file%04d.txt" % i) == entries[i].attributes
             assert volume.entries(inode) is entries
     assert memory.reads == before
-    assert len(volume._tables) == 1
+    assert len(volume._tables.kept) == 1
     del entries
     held.clear()
     assert len(volume.entries(inodes[0])) == 100

@@ -27,8 +27,8 @@ from writers.tools import require
 
 from isofs.errors import ImageError, IsofsError, UsageError
 from isofs.volume.iso9660 import names as rules
+from isofs.volume.iso9660.directory import Case
 from isofs.volume.iso9660.names import folded, in_case
-from isofs.volume.iso9660.volume import Case
 from isofs.volume.tree import ROOT, View, find
 
 pytestmark = pytest.mark.usefixtures("each_way")
