@@ -162,6 +162,10 @@ PIECES_CHECKED: Final = 1 << 22
 DECODED_AGAIN: Final = 256
 """Bytes that `isofs check` reads beyond each byte of the disc: zisofs files, which can hold nothing but zeros."""
 
+DIRECTORIES_AGAIN: Final = 6
+"""Bytes of directories, and of what continues their records, that `isofs check` reads for each byte of the disc: it
+reads each a few times. On a hostile disc all directories have the same sectors."""
+
 DIRECTORY_CACHE: Final = 32 * MIB
 """Parsed directories that are kept; the one used last is kept whatever its size."""
 

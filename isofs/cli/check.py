@@ -2,6 +2,9 @@
 
 Everything is read once: each directory and what is recorded in it, then the image from begin to end, with all that
 `isofs verify` compares and the checksums of libisofs. What lies in sectors that cannot be read is called by its path.
+
+The tree is read by the code that shows it, which tells `volume.findings.watch` of all that it passes over, so nothing
+is understood here otherwise than there. Only what the reader has no use for is looked at by `structure`.
 Files are read by themselves only where that tells more: zisofs has to be decoded, and a file may lie in none of the
 tracks that were read.
 
@@ -20,7 +23,9 @@ from argparse import Namespace
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .. import limits
@@ -29,6 +34,7 @@ from .cat import PIECE
 from .opening import add_image, opened_image
 from .output import shown
 from .parser import Parser
+from .progress import progress
 from .verify import EXIT_DAMAGED, EXIT_WARNINGS, Damage, Report, read_all, sources_of
 
 if TYPE_CHECKING:
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     from ..image.source import Extent, Source
     from ..mount.options import Options
     from ..volume.iso9660.structure import Oddity, Weight
-    from ..volume.iso9660.tags import Tags
+    from ..volume.iso9660.tags import FileSums, Sums, Tags
     from ..volume.iso9660.volume import Iso9660
     from ..volume.tree import Attributes, Entry, Finding
 
@@ -46,6 +52,13 @@ _RESULTS: Final = {EXIT_OK: "clean", EXIT_WARNINGS: "warnings", EXIT_DAMAGED: "d
 _SESSIONS_WITHIN: Final = 8 * limits.MIB
 """Bytes behind the first session in which further ones are looked for."""
 _PATH_SHOWN: Final = limits.LINK_TARGET
+_HEARD: Final = 4 * limits.FINDINGS
+"""Findings of a directory that are called by their names, and not repeated."""
+_SUMS: Final = b"isofs.ca"
+_INDEX: Final = b"isofs.cx"
+"""Attributes of the root and of files: where the MD5 sums of files are, and which one is a file's."""
+_ENTRY: Final = 12
+"""Bytes of continuation areas that an entry counts besides its own: usual ones are longer than that."""
 _SHARED: Final = 1 << 63
 """Marks pieces of interleaved files: other files may lie in their gaps."""
 
@@ -154,14 +167,16 @@ def check(image: Image, options: Options) -> Findings:
     if tree is not None:
         tree.walk()
     tags = _tags(image, None if tree is None else tree.first)
+    sums: list[Sums[Any]] = [tags.sums()] if tree is None else [tags.sums(), tree.sums()]
     report = Report()
     from ..image.sectors import SECTOR
 
     size = 0 if volume is None else volume.descriptor.space_size * volume.descriptor.block_size
-    read_all(image, -(-size // SECTOR), report, tags.feed)
+    read_all(image, -(-size // SECTOR), report, partial(_feed, sums))
     if image.disc not in (source for _, source in sources_of(image)):
-        _feed_ranges(image.disc, tags)
-    tags.finish()
+        _read_for(sums, image.disc)
+    for summed in sums:
+        summed.finish()
     for offset, words in tags.damage:
         found.add(offset, b"", "damage", words)
     found.bytes += report.bytes
@@ -199,15 +214,18 @@ def _tags(image: Image, first: int | None) -> Tags:
     return Tags() if first is None else find_tags(image.disc, [first, *image.sessions(_SESSIONS_WITHIN)])
 
 
-def _feed_ranges(disc: Source, tags: Tags) -> None:
+def _feed(sums: Iterable[Sums[Any]], offset: int, data: bytes) -> None:
+    """Hands out bytes of the disc."""
+    for summed in sums:
+        summed.feed(offset, data)
+
+
+def _read_for(sums: Sequence[Sums[Any]], disc: Source) -> None:
     """Reads what checksums are of, where the image is not read as the disc that it makes."""
-    reached = 0
-    for tag in tags.tags:
-        for offset in range(max(tag.start, reached), tag.end, PIECE):
-            data = _read(disc, min(PIECE, tag.end - offset), offset)
-            if data:
-                tags.feed(offset, data)
-        reached = tag.end
+    for offset in range(0, disc.size, PIECE):
+        if not any(summed.wants for summed in sums):
+            return
+        _feed(sums, offset, _read(disc, PIECE, offset))
 
 
 def _read(source: Source, n: int, offset: int) -> bytes:
@@ -280,61 +298,97 @@ class _Tree:
         self._disc = image.disc
         self._volume = volume
         self._found = found
+        from ..volume.iso9660.structure import Survey
+
         self._above: dict[int, tuple[int, bytes]] = {}  # of a directory: the one that it was met in, and its name
-        self._places: set[int] = set()
-        self._starts, self._ends, self._owners, self._holders = (array("Q") for _ in range(4))
+        self._survey = Survey()
+        self._starts, self._ends, self._owners, self._holders, self._sums = (array("Q") for _ in range(5))
+        self._file_sums: FileSums | None = None
+        self._apart: list[list[int]] = []  # pieces of files that overlap others: they are summed up by themselves
         self._here: int | None = None  # the directory that is looked at
-        self._noted: list[Finding] = []  # about what is in it
+        self._noted: dict[int, list[Finding]] = {}  # about what is in it, by their places
+        self._heard: set[tuple[int, str]] = set()
         self._left = limits.DECODED_AGAIN * self._disc.size + limits.MIB  # bytes that may be read by themselves
         self._read: set[tuple[Extent, ...]] = set()
         self._end = 0  # of the last file
+        self._advance: Callable[[int], object] = int  # tells how far the work has come
 
     # --- the walk ---
 
     def walk(self) -> None:
         """Looks at each directory once, and at each of its files."""
         from ..volume.iso9660.descriptors import FIRST, SECTOR
+        from ..volume.iso9660.structure import lost_directories
+        from ..volume.iso9660.susp import Allowance
         from ..volume.tree import ROOT
 
-        for finding in self._volume.findings.found:
+        volume = self._volume
+        for finding in volume.findings.found:
             self._note(finding)
-        self._volume.findings.report = self._note
+        volume.findings.watch = self._note
+        volume.allowance = Allowance(limits.DIRECTORIES_AGAIN * self._disc.size + limits.MIB, each=_ENTRY)
+        self._open_sums()
         self._take(0, 0, (self.first + FIRST) * SECTOR, 2 * SECTOR)  # a disc has a descriptor and a terminator at least
         self._end = 0
         stack = [(ROOT, 0)]
         self._above[ROOT] = ROOT, b""
-        while stack:
-            inode, depth = stack.pop()
-            self._here = inode
-            if depth > limits.DEPTH:
-                words = f"directories are nested more than {limits.DEPTH} deep; from here on they were not looked at"
-                self._found.add(self._volume.place(inode), self._path(inode), "warning", words)
-                continue
-            try:
-                attributes = self._volume.attributes(inode)
-                self._take(inode, inode, self._volume.place(inode), attributes.size)
-                stack += [(below, depth + 1) for below in reversed(self._entries(inode))]
-            except ImageError as error:
-                self._found.add(self._volume.place(inode), self._path(inode), "damage", error.reason)
-            self._say([])
-        self._volume.findings.report = None
+        with progress("tree", 0) as self._advance:
+            while stack:
+                self._look_at(*stack.pop(), stack)
+        self._advance = int
+        for inode, oddity in lost_directories(volume, self._survey, set(map(volume.place, self._above))):
+            self._odd(oddity, self._path(inode))
+        volume.findings.watch = None
+
+    def _look_at(self, inode: int, depth: int, stack: list[tuple[int, int]]) -> None:
+        """Looks at a directory; what is to be looked at below it goes to `stack`."""
+        self._here = inode
+        place = self._volume.place(inode)
+        if depth > limits.DEPTH:
+            words = f"directories are nested more than {limits.DEPTH} deep; from here on they were not looked at"
+            self._found.add(place, self._path(inode), "warning", words)
+            return
+        try:
+            attributes = self._volume.attributes(inode)
+            self._advance(attributes.size)
+            self._take(inode, inode, place, attributes.size)
+            if attributes.size:
+                self._survey.sizes.setdefault(place, attributes.size)
+            stack += [(below, depth + 1) for below in reversed(self._entries(inode))]
+        except ImageError as error:
+            self._found.add(place, self._path(inode), "damage", error.reason)
+        self._say([])
 
     def _note(self, finding: Finding) -> None:
         """Notes what the volume has met."""
-        if "both-endian numbers of a directory record" in finding.words:
-            return  # which ones, and how many of them, is said of each directory
+        told = finding.offset, finding.words
+        if told in self._heard or "both-endian numbers of a directory record" in finding.words:
+            return  # of the latter which ones, and how many of them, is said of each directory
+        if len(self._heard) >= _HEARD:
+            self._heard.clear()
+        self._heard.add(told)
         if self._here is None:
-            self._found.add(finding.offset, b"", "warning" if finding.harmless else "damage", finding.words)
+            self._add(finding, b"")
+        elif len(self._noted) >= _HEARD:
+            self._add(finding, self._path(self._here))
         else:
-            self._noted.append(finding)
+            self._noted.setdefault(finding.offset, []).append(finding)
+
+    def _add(self, finding: Finding, path: bytes) -> None:
+        self._found.add(finding.offset, path, "warning" if finding.harmless else "damage", finding.words)
 
     def _say(self, entries: Sequence[Entry]) -> None:
         """Says what was met in the directory that is looked at, with the names that the mount shows."""
         assert self._here is not None
-        names = {entry.inode: entry.name for entry in entries} if self._noted else {}
-        for finding in self._noted:
-            path = self._path(self._here, names.get(finding.offset + 1, b""))
-            self._found.add(finding.offset, path, "warning" if finding.harmless else "damage", finding.words)
+        if not self._noted:
+            return
+        names = {}
+        for entry in entries:
+            place = self._volume.place(entry.inode)
+            names[place] = names[self._survey.named.get(place, place)] = entry.name
+        for offset, findings in self._noted.items():
+            for finding in findings:
+                self._add(finding, self._path(self._here, names.get(offset, b"")))
         self._noted.clear()
 
     def _entries(self, inode: int) -> list[int]:
@@ -343,30 +397,36 @@ class _Tree:
 
         volume = self._volume
         entries = volume.entries(inode)
-        self._places.add(volume.place(inode))
         above = volume.place(self._above[inode][0])
-        for oddity in in_directory(volume, inode, above, entries, self._places):
+        for oddity in in_directory(volume, inode, above, entries, self._survey):
             self._odd(oddity, self._path(inode, oddity.name))
         for entry in entries:
             try:
-                if volume.has_xattrs:
-                    volume.xattrs(entry.inode)  # for what is found then
+                own = self._xattrs(inode, entry)
                 if entry.attributes is not None:
                     self._found.files += 1
-                    self._file(inode, entry, entry.attributes)
-            except UnsupportedError as error:
-                self._found.add(volume.place(entry.inode), self._path(inode, entry.name), "warning", error.reason)
+                    self._file(inode, entry, entry.attributes, int.from_bytes(own.get(_INDEX, b"")[:8], "big"))
             except IsofsError as error:
-                self._lost(inode, entry, error.reason)
+                self._lost(inode, entry, error)
         self._say(entries)
         return [entry.inode for entry in entries if entry.attributes is None and self._is_new(inode, entry)]
 
-    def _lost(self, inode: int, entry: Entry, reason: str) -> None:
-        """Notes that a file cannot be read, unless the volume has met the same."""
-        reason = reason.removeprefix(f"{os.fsdecode(entry.name)}: ")
+    def _xattrs(self, inode: int, entry: Entry) -> Mapping[bytes, bytes]:
+        """Looks at the extended attributes of a file or directory; gives those of libisofs. Raises `ImageError`."""
         place = self._volume.place(entry.inode)
-        if not any(finding.offset == place and finding.words.endswith(reason) for finding in self._noted):
-            self._found.add(place, self._path(inode, entry.name), "damage", reason)
+        recorded, own = self._volume.told_xattrs(self._survey.named.get(place, place), entry.inode)
+        if recorded and not self._volume.has_xattrs:
+            words = "its extended attributes are not shown: nothing in the root announces any"
+            self._found.add(place, self._path(inode, entry.name), "warning", words)
+        return own
+
+    def _lost(self, inode: int, entry: Entry, error: IsofsError) -> None:
+        """Notes that a file cannot be read, unless the volume has met the same."""
+        reason = error.reason.removeprefix(f"{os.fsdecode(entry.name)}: ")
+        place = self._volume.place(entry.inode)
+        if not any(finding.words.endswith(reason) for finding in self._noted.get(place, ())):
+            weight: Weight = "warning" if isinstance(error, UnsupportedError) else "damage"
+            self._found.add(place, self._path(inode, entry.name), weight, reason)
 
     def _odd(self, oddity: Oddity, path: bytes = b"") -> None:
         self._found.add(oddity.offset, path, oddity.weight, oddity.words)
@@ -399,8 +459,11 @@ class _Tree:
 
     # --- files ---
 
-    def _file(self, inode: int, entry: Entry, attributes: Attributes) -> None:
-        """Looks where the data of a file is. Raises `ImageError` and `UnsupportedError`."""
+    def _file(self, inode: int, entry: Entry, attributes: Attributes, index: int) -> None:
+        """Looks where the data of a file is. `index`: the number of its MD5 sum.
+
+        Raises `ImageError` and `UnsupportedError`.
+        """
         from ..image.source import Extents
 
         if stat.S_ISLNK(attributes.mode):
@@ -412,23 +475,32 @@ class _Tree:
         if not isinstance(stored, Extents):
             return
         beyond = 0
+        whole = len(stored.extents) == 1 and not stored.extents[0].unit
         for extent in stored.extents:
             end = _end_of(extent)
             beyond += max(end - max(self._disc.size, extent.position), 0)
-            self._take(entry.inode, inode, extent.position, end - extent.position, whole=not extent.unit)
+            size = end - extent.position
+            self._take(entry.inode, inode, extent.position, size, whole=not extent.unit, index=whole and index)
         if beyond:
             raise ImageError(f"{beyond} of its bytes lie beyond the end of the disc")
         if stored is not data or not self._is_read(stored.extents):
             self._read_all(data, stored.extents)
+        if index and self._file_sums is not None and not whole:
+            self._spend(stored.size)
+            path = self._path(inode, entry.name)
+            self._compare(index, _md5(stored, 0, stored.size), self._volume.place(entry.inode), lambda: path)
 
-    def _take(self, owner: int, holder: int, start: int, size: int, *, whole: bool = True) -> None:
-        """Remembers that bytes of the disc belong to a file or directory. `whole`: to it alone."""
+    def _take(self, owner: int, holder: int, start: int, size: int, *, whole: bool = True, index: int = 0) -> None:
+        """Remembers that bytes of the disc belong to a file or directory.
+
+        `whole`: to it alone. `index`: the number of their MD5 sum.
+        """
         end = min(start + size, self._disc.size)
         self._end = max(self._end, end)
         if start < end and len(self._starts) < limits.PIECES_CHECKED:
             for column, number in zip(
-                (self._starts, self._ends, self._owners, self._holders),
-                (start, end, owner, holder | (0 if whole else _SHARED)),
+                (self._starts, self._ends, self._owners, self._holders, self._sums),
+                (start, end, owner, holder | (0 if whole else _SHARED), index),
                 strict=True,
             ):
                 column.append(number)
@@ -449,21 +521,96 @@ class _Tree:
         if extents in self._read:
             return
         self._read.add(extents)
-        if data.size > self._left:
-            raise UnsupportedError("its data was not read: it is too much of what the disc can hold")
-        self._left -= data.size
+        self._spend(data.size)
         for offset in range(0, data.size, PIECE):
             data.pread(PIECE, offset)
+
+    def _spend(self, size: int) -> None:
+        """Allows bytes to be read by themselves. Raises `UnsupportedError`."""
+        if size > self._left:
+            raise UnsupportedError("its data was not read: it is too much of what the disc can hold")
+        self._left -= size
+        self._advance(size)
+
+    # --- MD5 sums of files ---
+
+    def _open_sums(self) -> None:
+        """Looks for the sums of files that libisofs keeps."""
+        from ..volume.iso9660.tags import FileSums
+        from ..volume.tree import ROOT
+
+        try:
+            _, own = self._volume.told_xattrs(self._volume.place(ROOT), ROOT)
+        except ImageError:
+            return  # that is said of the root
+        if _SUMS in own:
+            sums = FileSums(self._disc, own[_SUMS])
+            self._file_sums = None if sums.damage else sums
+            if sums.damage:
+                self._found.add(sums.position, b"", "damage", sums.damage)
+
+    def sums(self) -> Sums[list[int]]:
+        """The sums of the files that are in one piece."""
+        from ..volume.iso9660.tags import Sums
+
+        return Sums(self._summed(), self._judge)
+
+    def _summed(self) -> Iterator[tuple[int, int, list[int]]]:
+        """Ranges of the disc that have sums, each with the pieces that it is; those that overlap are put apart."""
+        if self._file_sums is None:
+            return
+        starts, ends = self._starts, self._ends
+        pieces = sorted(filter(self._sums.__getitem__, range(len(starts))), key=ends.__getitem__)
+        pieces.sort(key=starts.__getitem__)
+        reached = 0
+        for (start, end), same in groupby(pieces, key=lambda piece: (starts[piece], ends[piece])):
+            if start < reached:
+                self._apart.append(list(same))
+            else:
+                reached = end
+                yield start, end, list(same)
+
+    def _judge(self, pieces: list[int], digest: bytes | None) -> None:
+        """Compares the sum of a range; what is missing of it was said before."""
+        for piece in pieces if digest else ():
+            self._compare(self._sums[piece], digest, self._starts[piece], partial(self._owner, piece))
+
+    def _compare(self, index: int, digest: bytes | None, offset: int, path: Callable[[], bytes]) -> None:
+        """Compares the sum of a file."""
+        assert self._file_sums is not None
+        try:
+            expected = self._file_sums.find(index)
+        except ImageError:
+            return  # that is said of the image
+        if expected is None:
+            self._found.add(offset, path(), "warning", f"the disc has no MD5 sum {index}, which it is told to have")
+        elif digest != expected:
+            self._found.add(offset, path(), "damage", "its data was changed: its MD5 sum does not fit")
+
+    def _sum_apart(self) -> None:
+        """Compares the sums of files that overlap others."""
+        for pieces in self._apart:
+            start, end = self._starts[pieces[0]], self._ends[pieces[0]]
+            try:
+                self._spend(end - start)
+                self._judge(pieces, _md5(self._disc, start, end))
+            except UnsupportedError as error:
+                self._found.add(start, self._owner(pieces[0]), "warning", error.reason)
+            except ImageError:
+                continue  # that is said of the image
 
     def owners(self, ranges: Sequence[tuple[int, int] | None]) -> dict[int, tuple[bytes, int]]:
         """For ranges of the disc, by their numbers: one file that has bytes of it, and how many have."""
         wanted = sorted((place, number) for number, place in enumerate(ranges) if place is not None)
         ends = [end for (_, end), _ in wanted]  # ascending, since ranges do not overlap
         hits: dict[int, tuple[int, int]] = {}
+        left = limits.PIECES_CHECKED
         for piece, start in enumerate(self._starts):
-            for (first, _), number in wanted[bisect_right(ends, start) :]:
-                if first >= self._ends[piece]:
+            for at in range(bisect_right(ends, start), len(wanted)):
+                (first, _), number = wanted[at]
+                if first >= self._ends[piece] or left < 0:
                     break
+                left -= 1
                 hits[number] = hits.get(number, (piece, 0))[0], hits.get(number, (piece, 0))[1] + 1
         return {number: (self._owner(piece), count) for number, (piece, count) in hits.items()}
 
@@ -486,11 +633,13 @@ class _Tree:
         """Compares what is recorded twice, and what should be recorded once only."""
         from ..volume.iso9660.eltorito import image_size, read_catalogue
         from ..volume.iso9660.structure import in_descriptors, in_path_tables
+        from ..volume.tree import ROOT
 
         volume, disc = self._volume, self._disc
         for oddity in in_descriptors(volume, disc, self.first, self._end):
             self._odd(oddity)
-        for oddity in in_path_tables(volume, disc, self.first, self._places):
+        places = {volume.place(ROOT), *self._survey.sizes}
+        for oddity in in_path_tables(volume, disc, self.first, places):
             self._odd(oddity)
         catalogue = read_catalogue(disc, self.first)
         for offset, words in catalogue.damage if catalogue else ():
@@ -501,6 +650,7 @@ class _Tree:
             except ImageError as error:
                 self._found.add(boot.entry, b"", "damage", f"the boot image at sector {boot.sector}: {error.reason}")
         self._find_overlaps()
+        self._sum_apart()
 
     def _find_overlaps(self) -> None:
         """Files that have some of their bytes in common: all of them is usual."""
@@ -524,6 +674,16 @@ class _Tree:
                 if ends[piece] <= ends[furthest]:
                     continue
             furthest = piece
+
+
+def _md5(source: Source, start: int, end: int) -> bytes:
+    """The MD5 sum of some bytes. Raises `ImageError`."""
+    import hashlib
+
+    made = hashlib.md5(usedforsecurity=False)
+    for offset in range(start, end, PIECE):
+        made.update(source.pread(min(PIECE, end - offset), offset))
+    return made.digest()
 
 
 def _end_of(extent: Extent) -> int:

@@ -8,8 +8,8 @@ import os
 import stat
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
 from ..errors import EXIT_FAILED, EXIT_OK, ImageError, IsofsError, SystemRefused, UsageError
 from .cat import PIECE
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 HELP = "copy files of the disc into a directory"
 
+_USER: Final = b"user."
+_LISTS: Final = (b"system.posix_acl_access", b"system.posix_acl_default")
+
 
 def configure(parser: Parser) -> None:
     """Adds the command's arguments."""
@@ -36,10 +39,13 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--boot", action="store_true", help="the images that the disc boots from instead, as boot-1-x86.img, ..."
     )
+    parser.add_argument(
+        "--no-xattrs", action="store_true", help="leave out extended attributes and access control lists"
+    )
 
 
 def run(args: Namespace) -> int:
-    """Contents, permissions, times and links; nothing that exists is overwritten.
+    """Contents, permissions, times, links, attributes and access control lists; nothing that exists is overwritten.
 
     What cannot be read or written is said, a line each, and left out with all below it; the exit code is 32 then.
     """
@@ -53,7 +59,8 @@ def run(args: Namespace) -> int:
             os.makedirs(args.directory, exist_ok=True)
         except OSError as error:
             raise UsageError(os.strerror(error.errno or 0), "choose another directory", path=args.directory) from None
-        extraction = _Extraction(volume, os.fsencode(args.directory), image.path)
+        xattrs = volume.has_xattrs and not args.no_xattrs
+        extraction = _Extraction(volume, os.fsencode(args.directory), image.path, xattrs=xattrs)
         if args.boot:
             return EXIT_FAILED if extraction.extract_boot(image) else EXIT_OK
         failed = extraction.extract(start, args.path)
@@ -63,7 +70,7 @@ def run(args: Namespace) -> int:
 class _Extraction:
     """One run of the command."""
 
-    def __init__(self, volume: Volume, directory: bytes, image: str) -> None:
+    def __init__(self, volume: Volume, directory: bytes, image: str, *, xattrs: bool) -> None:
         self._volume = volume
         self._directory = directory
         self._image = image
@@ -71,6 +78,11 @@ class _Extraction:
         self._links: dict[int, bytes] = {}
         self._own: dict[bytes, Attributes] = {}
         self._closed: set[bytes] = set()
+        self._xattrs = xattrs
+        self._bare = 0
+        """Files whose attributes or access control lists could not be kept."""
+        self._why = ""
+        """Why the last one's could not."""
 
     def extract(self, start: Attributes, path: str) -> int:
         """Extracts a file, or everything below a directory; gives the number of failures."""
@@ -88,6 +100,10 @@ class _Extraction:
                     self._make(step.path, step.attributes, advance)
         for made, attributes in reversed(self._own.items()):  # last, so that what is made in them does not touch them
             self._dress(self._target(made), attributes)
+        if self._bare:
+            files = "a file" if self._bare == 1 else f"{self._bare} files"
+            words = f"extended attributes or access control lists of {files} were not kept ({self._why})"
+            warn(self._image, words)
         return self._failed
 
     def _steps(self, start: Attributes, name: bytes) -> Iterator[Step]:
@@ -221,9 +237,27 @@ class _Extraction:
             raise
 
     def _dress(self, target: bytes, attributes: Attributes) -> None:
-        """Times and permissions; set-id bits are left out, they would act for somebody else here."""
-        with contextlib.suppress(
-            OSError
-        ):  # the contents are there; a file system without times or modes is none's fault
-            os.chmod(target, attributes.mode & 0o777)
+        """Attributes, permissions and times; set-id bits are left out, they would act for somebody else here."""
+        xattrs: Mapping[bytes, bytes] = {}
+        lost = []
+        try:
+            xattrs = self._volume.xattrs(attributes.inode) if self._xattrs else {}
+        except ImageError as error:
+            lost.append(error.reason)
+        lost += [self._set(target, name, value) for name, value in xattrs.items() if name.startswith(_USER)]
+        # the contents are there; a file system without times or modes is none's fault
+        with contextlib.suppress(OSError):
+            os.chmod(target, attributes.mode & 0o777)  # it may take the right to set attributes; lists depend on it
+        lost += [self._set(target, name, value) for name, value in xattrs.items() if name in _LISTS]
+        with contextlib.suppress(OSError):
             os.utime(target, ns=(attributes.atime, attributes.mtime))
+        self._why = next(filter(None, lost), self._why)
+        self._bare += any(lost)
+
+    def _set(self, target: bytes, name: bytes, value: bytes) -> str:
+        """Sets an attribute; gives why that cannot be, or nothing."""
+        try:
+            os.setxattr(target, name, value, follow_symlinks=False)
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+        return ""

@@ -117,6 +117,8 @@ WEAK_MAGICS: Final[tuple[Magic, ...]] = (
 )
 """Looked for only where no disc was found: hybrid discs carry some of them."""
 
+_NERO: Final = ((b"NER5", 12), (b"NERO", 8))
+"""What a Nero image ends with, and how far from the end."""
 _XBOX_PARTITIONS: Final = (0x18310000, 0xFDA0000, 0x2090000)
 
 
@@ -165,4 +167,6 @@ def warnings(source: Source) -> list[str]:
     magic = b"MICROSOFT*XBOX*MEDIA"
     if any(glance(source, len(magic), at) == magic for at in _XBOX_PARTITIONS):
         return ["an Xbox disc: its game is in an XDVDFS partition, which is not read; this is the video part"]
+    if any(glance(source, 4, source.size - size) == magic for magic, size in _NERO):
+        return ["it ends as a Nero image (NRG) does, but its list of tracks is lost: there may be more than one track"]
     return []

@@ -76,6 +76,9 @@ class Findings:
     def __init__(self) -> None:
         self.report: Callable[[Finding], None] | None = None
         """Called with each new finding."""
+        self.watch: Callable[[Finding], None] | None = None
+        """Set by who looks for everything (`isofs check`): called instead, with all findings, however often they come,
+        and with what is passed over without a word. The reader does without compiled code then."""
         self.found: dict[Finding, None] = {}
         self.harmful = False
         """Whether a name or data was lost by any of them."""
@@ -84,6 +87,9 @@ class Findings:
     def add(self, offset: int, words: str, *, harmless: bool = False) -> None:
         """Remembers and reports a finding, unless it is known; of harmless ones in the same words the first."""
         self.harmful = self.harmful or not harmless
+        if self.watch is not None:
+            self.watch(Finding(offset, words, harmless))
+            return
         known = (-1 if harmless else offset, words)
         if known in self._known or len(self.found) >= limits.FINDINGS:
             return
@@ -92,6 +98,11 @@ class Findings:
         self.found[finding] = None
         if self.report is not None:
             self.report(finding)
+
+    def odd(self, offset: int, words: str) -> None:
+        """Tells what the reader passes over, since nothing that it shows depends on it, to who looks for such."""
+        if self.watch is not None:
+            self.watch(Finding(offset, words, harmless=True))
 
 
 class View(NamedTuple):

@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import struct
+import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from writers import aaip
 from writers.boot_images import boot_entry, boot_record, catalogue
 from writers.containers import cso, entry, overwritten
 from writers.discs import (
@@ -19,6 +22,7 @@ from writers.discs import (
     FILE,
     FOLDER,
     LINK,
+    MULTI_EXTENT,
     SECTOR,
     TERMINATOR,
     Disc,
@@ -27,6 +31,7 @@ from writers.discs import (
     ce,
     cl,
     component,
+    er,
     nm,
     open_bytes,
     pl,
@@ -35,14 +40,19 @@ from writers.discs import (
     relocated,
     rock,
     sl,
+    sp,
+    tf,
     tree,
     utf16,
     zf,
     zisofs,
 )
+from writers.discs import entry as use_entry
 from writers.edc import changed, raw_disc
+from writers.mounting import command, on_terminal
 from writers.sheets import Entry as SheetEntry
 from writers.sheets import audio, nrg
+from writers.tools import require
 
 from isofs.cli import main
 
@@ -359,6 +369,254 @@ def test_a_file_that_cannot_be_decoded_is_told(checked: Checked) -> None:
     assert "zlib stream is damaged" in words
 
 
+# --- what the reader passes over --------------------------------------------------------------------------------------
+
+
+def attribute_list_cut_off() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=rock(b"a") + aaip.al(b"\0\xffab", more=True) + aaip.al(b"\1\5abc"))
+    return disc
+
+
+def attributes_that_are_not_announced() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=rock(b"a") + aaip.als(aaip.components(b"user.x", b"value")))
+    return disc
+
+
+def extension_announced_in_less_room() -> Disc:
+    return Disc(root_use=sp() + use_entry(b"ER", b"\xff\xff\xff\1" + b"RRIP_1991A") + px(FOLDER))
+
+
+def continuation_of_a_byte() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=rock(b"a") + ce(disc.store(use_entry(b"XX", b"lost")), 0, 1))
+    return disc
+
+
+def two_continuations() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=px(FILE) + ce(disc.store(nm(b"a")), 0, 6) + ce(disc.store(nm(b"b")), 0, 6))
+    return disc
+
+
+def directory_of_another_size(size: int) -> Disc:
+    disc = Disc()
+    child = disc.folder(disc.root)
+    disc.root.add(record(b"D", child.extent, size, flags=DIRECTORY))
+    return disc
+
+
+def directory_without_its_flag() -> Disc:
+    disc = Disc(rock=True)
+    child = disc.folder(disc.root, own_use=px(FOLDER), parent_use=px(FOLDER))
+    disc.root.file(b"D", extent=child.extent, size=child.size, system_use=rock(b"d", FOLDER))
+    return disc
+
+
+def interleaving_without_need() -> Disc:
+    disc = Disc()
+    disc.root.raw(record(b"A.;1", disc.store(b"data"), 4, unit=255, gap=255))
+    return disc
+
+
+def impossible_time() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=rock(b"a") + tf(2, b"\xffcccccc"))
+    return disc
+
+
+def times_without_room() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=rock(b"a") + tf(0xFF))
+    return disc
+
+
+def number_of_two_halves() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=changed_entry(px(FILE), 8) + nm(b"a"))
+    return disc
+
+
+def mode_told_twice() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=px(FILE) + rock(b"a"))
+    return disc
+
+
+def device_without_number() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", system_use=rock(b"a", 0o020600))
+    return disc
+
+
+def link_to_another_host() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", system_use=rock(b"a", LINK) + sl(component(b"host", 0x20), component(b"etc")))
+    return disc
+
+
+def name_of_nothing() -> Disc:
+    disc = Disc()
+    disc.root.file(b".;1", b"a")
+    return disc
+
+
+def name_without_an_end() -> Disc:
+    disc = Disc(rock=True)
+    disc.root.file(b"A.;1", b"a", system_use=px(FILE) + nm(b"a", 1))
+    return disc
+
+
+def changed_entry(raw: bytes, at: int) -> bytes:
+    return raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("build", "path", "words"),
+    [
+        (attribute_list_cut_off, "/a", "its list of attributes is cut off"),
+        (attributes_that_are_not_announced, "/a", "attributes are not shown: nothing in the root announces any"),
+        (extension_announced_in_less_room, "/", "its ER entry is shorter than the texts that it announces"),
+        (continuation_of_a_byte, "/a", "1 bytes behind its system use entries are none"),
+        (two_continuations, "/b", "an area has two CE entries; the last one counts"),
+        (partial(directory_of_another_size, 0xFFFF_F800), "/d", "4294965248 bytes of it, its own record 2048"),
+        (partial(directory_of_another_size, 0), "/d", "the directory above tells 0 bytes of it, its own record 2048"),
+        (directory_without_its_flag, "/d", "its flags and its mode disagree whether it is a directory"),
+        (interleaving_without_need, "/a", "tells interleaving, but nothing of its data is behind a gap"),
+        (impossible_time, "/a", "its TF entry has a time that no calendar has"),
+        (times_without_room, "/a", "its TF entry is shorter than the times that it announces"),
+        (number_of_two_halves, "/a", "the both-endian numbers of its PX entry disagree"),
+        (mode_told_twice, "/a", "it has two PX entries; the last one counts"),
+        (device_without_number, "/a", "a device without a number (no PN entry)"),
+        (link_to_another_host, "/a", "a component of flags 32 that is not shown as it is recorded"),
+        (name_of_nothing, "/_c044", "nothing of its name can be shown: it is called by its place"),
+        (name_without_an_end, "/a", "its recorded name 'a' goes on where nothing follows; it is shown as 'a'"),
+    ],
+)
+def test_what_the_reader_passes_over_is_told(
+    build: Callable[[], Disc], path: str, words: str, checked: Checked
+) -> None:
+    image = build().build()
+    found = checked.one(image, WARNINGS)
+    assert (found[1], found[2]) == (path, "warning")
+    assert found[3].endswith(words)
+    assert open_bytes(image).findings.harmful is False
+
+
+def test_names_of_joliet_that_are_no_text_are_told(checked: Checked) -> None:
+    disc = Disc()
+    joliet = disc.folder(None)
+    joliet.file(utf16("half\ud800"), b"data")
+    words = checked.one(disc.build(disc.primary(), disc.joliet(joliet), TERMINATOR), WARNINGS)[3]
+    assert words.endswith("is no sound UTF-16; it is shown as 'half\ufffd'")
+
+
+def test_descriptors_of_another_version_are_told(checked: Checked) -> None:
+    disc = sound()
+    image = overwritten(disc.build(), 16 * SECTOR + 6, b"\x09")
+    words = "the primary volume descriptor is of version 9"
+    assert checked.one(image, WARNINGS) == (16 * SECTOR, "", "warning", words)
+
+
+def test_a_second_descriptor_that_contradicts_the_first_is_told(checked: Checked) -> None:
+    disc = sound()
+    assert checked.defects(disc.build(disc.primary(), disc.primary(), TERMINATOR), CLEAN) == []
+    image = disc.build(disc.primary(), disc.primary(volume=b"OTHER"), TERMINATOR)
+    assert checked.one(image, WARNINGS)[3] == "a second primary volume descriptor contradicts the first one"
+
+
+def moved(*, leads: bool, marked: bool) -> tuple[Disc, int]:
+    """A disc with a relocated directory, and the position of its record."""
+    disc = Disc(rock=True)
+    folder = disc.folder(disc.root, own_use=px(FOLDER), parent_use=px(FOLDER))
+    use = rock(b"rr_moved", FOLDER) + (relocated() if marked else b"")
+    disc.root.add(record(b"RR_MOVED", folder.extent, SECTOR, flags=DIRECTORY, system_use=use))
+    deep = disc.folder(folder, own_use=px(FOLDER), parent_use=px(FOLDER) + pl(disc.root.extent))
+    use = rock(b"deep", FOLDER) + relocated()
+    at = folder.add(record(b"DEEP", deep.extent, SECTOR, flags=DIRECTORY, system_use=use))
+    if leads:
+        disc.root.file(b"ZDEEP", system_use=rock(b"deep", FOLDER) + cl(deep.extent))  # with an extent, as a file
+    deep.file(b"A.;1", b"a", system_use=rock(b"a"))
+    return disc, at
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_the_directory_of_relocated_ones_may_be_marked_as_they_are(marked: bool, checked: Checked) -> None:
+    disc, _ = moved(leads=True, marked=marked)
+    block = disc.root.extent
+    directories = (b"\0", block, 1), (b"RR_MOVED", block + 1, 1), (b"DEEP", block + 2, 2)
+    image = with_path_tables(disc, path_table("<", *directories), path_table(">", *directories))
+    assert checked.defects(image, CLEAN) == []
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_relocated_directory_that_nothing_leads_to_is_damage(marked: bool, checked: Checked) -> None:
+    disc, at = moved(leads=False, marked=marked)
+    words = "the directory 'DEEP' is marked as relocated (RE), and nothing leads to it"
+    assert checked.one(disc.build(), DAMAGED) == (at, "/" if marked else "/rr_moved", "damage", words)
+
+
+def test_relocated_directories_that_hold_each_other_end(checked: Checked) -> None:
+    disc = Disc(rock=True)
+    use = rock(b"x", FOLDER) + relocated()
+    first, second = disc.folder(disc.root), disc.folder(disc.root)
+    first.add(record(b"SECOND", second.extent, SECTOR, flags=DIRECTORY, system_use=use))
+    second.add(record(b"FIRST", first.extent, SECTOR, flags=DIRECTORY, system_use=use))
+    disc.root.add(record(b"FIRST", first.extent, SECTOR, flags=DIRECTORY, system_use=use))
+    assert checked.facts(disc.build(), CLEAN)["files"] == 0
+
+
+def test_a_file_that_is_marked_as_relocated_is_damage(checked: Checked) -> None:
+    disc = Disc(rock=True)
+    at = disc.root.file(b"A.;1", b"a", system_use=rock(b"a") + relocated())
+    words = "'A.;1' is marked as a relocated directory (RE) and is none: it is not shown"
+    assert checked.one(disc.build(), DAMAGED) == (at, "/", "damage", words)
+
+
+def test_a_nero_image_without_its_tracks_is_told(checked: Checked) -> None:
+    image = bytearray(nrg([SheetEntry(1, "2048", sound().build())]))
+    image[-8:] = (1 << 40).to_bytes(8, "big")
+    assert checked.one(bytes(image), WARNINGS)[3].startswith("it ends as a Nero image (NRG) does, but its list")
+
+
+def test_warnings_never_hide_damage(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isofs.limits.FINDINGS", 5)
+    disc = Disc(rock=True, sectors=4)
+    for number in range(20):
+        disc.root.file(b"%02d.;1" % number, b"x", system_use=rock(b"%d" % number) + tf(0xFF))
+    disc.root.file(b"Z.;1", b"x", system_use=rock(b"z") + ce(9_000_000, 0, 50))
+    counts = checked.facts(disc.build(), DAMAGED)["counts"]
+    assert counts["warning"] == 20
+    assert counts["damage"] >= 1
+
+
+def test_directories_that_share_their_sectors_end_soon(checked: Checked) -> None:
+    """Each of 120 sectors begins a directory that claims all sectors behind it: 300,000 records."""
+    disc = Disc(sectors=10)
+    first = disc.next
+    for number in range(120):
+        folder = disc.folder(None)
+        size = (120 - number) * SECTOR
+        folder.data[:] = record(b"\0", folder.extent, size, flags=DIRECTORY)
+        folder.data += record(b"\1", disc.root.extent, SECTOR, flags=DIRECTORY)
+        for name in range(45):
+            folder.file(b"F%02d" % name, extent=first, size=10)
+        disc.root.add(record(b"D%03d" % number, folder.extent, size, flags=DIRECTORY))
+    start = time.process_time()
+    facts = checked.facts(disc.build(), DAMAGED)
+    assert time.process_time() - start < 30
+    words = "it was not looked at: the directories claim more than a disc of this size can hold"
+    assert words in {found["words"] for found in facts["defects"]}
+    assert facts["files"] < 50_000
+
+
+def test_each_byte_of_directories_is_read_a_few_times_only(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isofs.limits.DIRECTORIES_AGAIN", 0)
+    monkeypatch.setattr("isofs.limits.MIB", 0)
+    assert "it was not looked at" in checked.defects(sound().build(), DAMAGED)[0][3]
+
+
 # --- descriptors, path tables, boot catalogue, checksums --------------------------------------------------------------
 
 
@@ -428,6 +686,135 @@ def test_checksums_of_libisofs_are_compared(write: Callable[[bytes], bytes], che
     assert checked.defects(write(image), CLEAN) == []
     words = "the superblock's checksum does not fit: sectors 0 to 17 were changed"
     assert checked.one(write(changed(image, 100)), DAMAGED) == (18 * SECTOR, "", "damage", words)
+
+
+# --- MD5 sums of files ------------------------------------------------------------------------------------------------
+
+
+class Summed:
+    """A disc with MD5 sums of its files, as libisofs writes them."""
+
+    def __init__(self) -> None:
+        place = 25  # behind the root
+        self.disc = Disc(root_use=sp() + er() + px(FOLDER) + ce(place, 0, len(self.told(0, 0))))
+        assert self.disc.reserve(SECTOR) == place
+        self.place = place
+        self.sums = [bytes(16)]
+
+    @staticmethod
+    def told(block: int, count: int) -> bytes:
+        numbers = b"".join(b"\4" + number.to_bytes(4, "big") for number in (0, block, count, 16))
+        return aaip.als(aaip.components(b"\4ca", numbers + b"MD5"))
+
+    def use(self, name: bytes, data: bytes, index: int | None = None) -> bytes:
+        """The system use entries of a file with such data."""
+        self.sums.append(hashlib.md5(data).digest())
+        told = len(self.sums) - 1 if index is None else index
+        return rock(name) + aaip.als(aaip.components(b"\4cx", told.to_bytes(4, "big")))
+
+    def file(self, name: bytes, data: bytes) -> int:
+        """Adds a file; gives the position of its data."""
+        at = self.disc.next
+        self.disc.root.file(name.upper() + b".;1", data, system_use=self.use(name, data))
+        return at * SECTOR
+
+    def build(self) -> bytes:
+        array = b"".join(self.sums)
+        block = self.disc.store(array + hashlib.md5(array).digest())
+        self.disc.put(self.place, self.told(block, len(self.sums) + 1))
+        return self.disc.build()
+
+
+def summed() -> tuple[bytes, dict[str, int]]:
+    """A disc with MD5 sums of files of every kind, and a byte of each."""
+    made = Summed()
+    root = made.disc.root
+    data = b"".join(bytes((number,)) * SECTOR for number in range(1, 6))
+    at = {"/plain": made.file(b"plain", data), "/other": made.file(b"other", data[::-1])}
+    made.file(b"empty", b"")
+    block = made.disc.store(data)
+    for name, first, last in (("long", 0, 5), ("twin", 0, 5), ("part", 1, 3)):
+        use = made.use(name.encode(), data[first * SECTOR : last * SECTOR])
+        size = (last - first) * SECTOR
+        root.file(b"%s.;1" % name.upper().encode(), extent=block + first, size=size, system_use=use)
+    at |= {"/long": block * SECTOR, "/part": (block + 1) * SECTOR}
+    packed = zisofs(os.urandom(40_000))
+    at["/packed"] = made.disc.next * SECTOR + len(packed) - 100
+    root.file(b"PACKED.;1", packed, system_use=made.use(b"packed", packed) + zf(40_000))
+    blocks = [made.disc.store(data[:SECTOR]), made.disc.store(b"between"), made.disc.store(data[:100])]
+    use = made.use(b"sections", data[:SECTOR] + data[:100])
+    root.add(record(b"S.;1", blocks[0], SECTOR, flags=MULTI_EXTENT, system_use=use))
+    root.add(record(b"S.;1", blocks[2], 100, system_use=use))
+    at["/sections"] = blocks[2] * SECTOR
+    return made.build(), at
+
+
+@pytest.mark.parametrize("write", [bytes, cso, raw_disc])
+def test_md5_sums_of_files_are_compared(write: Callable[[bytes], bytes], checked: Checked) -> None:
+    image, at = summed()
+    assert not any("MD5" in words for *_, words in checked.defects(write(image), WARNINGS))  # some files overlap
+    damaged = {path for path, place in at.items() if path != "/long"}
+    for path in damaged:
+        found = checked.defects(write(changed(image, at[path])), DAMAGED)
+        paths = {path for _, path, weight, words in found if words.endswith("its MD5 sum does not fit")}
+        assert paths == ({"/long", "/twin", "/part"} if path == "/part" else {path})
+
+
+def test_changed_files_are_told_with_their_place(checked: Checked) -> None:
+    image, at = summed()
+    found = checked.defects(changed(image, at["/plain"] + 700), DAMAGED)
+    words = "its data was changed: its MD5 sum does not fit"
+    assert (at["/plain"], "/plain", "damage", words) in found
+
+
+def test_md5_sums_that_are_damaged_accuse_no_file(checked: Checked) -> None:
+    made = Summed()
+    made.file(b"a", b"data")
+    image = made.build()
+    assert checked.defects(image, CLEAN) == []
+    place = (made.disc.next - 1) * SECTOR
+    words = "the MD5 sums of files do not fit their own sum: files were not compared with them"
+    assert checked.one(changed(image, place + 16), DAMAGED) == (place, "", "damage", words)
+
+
+def test_md5_sums_that_are_not_there_are_told(checked: Checked) -> None:
+    made = Summed()
+    made.disc.root.file(b"A.;1", b"a", system_use=made.use(b"a", b"a", index=7))
+    words = "the disc has no MD5 sum 7, which it is told to have"
+    assert checked.one(made.build(), WARNINGS)[1:] == ("/a", "warning", words)
+
+
+def test_md5_sums_at_an_impossible_place_are_told(checked: Checked) -> None:
+    made = Summed()
+    made.file(b"a", b"data")
+    image = made.build()
+    for told in (made.told(9_000_000, 3), made.told(20, 0xFFFF_FFFF), made.told(20, 1)):
+        words = checked.one(overwritten(image, made.place * SECTOR, told), DAMAGED)[3]
+        assert words == "what the root tells of the MD5 sums of files (isofs.ca) cannot be right"
+
+
+@pytest.mark.parametrize("options", [("-md5", "on"), ("-for_backup",)])
+def test_md5_sums_of_xorriso_are_understood(options: tuple[str, ...], checked: Checked, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "folder").mkdir(parents=True)
+    data = {name: os.urandom(5000 + 3000 * number) for number, name in enumerate(("a", "b", "folder/c", "packed"))}
+    for name, content in data.items():
+        (source / name).write_bytes(content)
+    os.link(source / "a", source / "folder/hard")
+    (source / "copy").write_bytes(data["b"])
+    (source / "empty").touch()
+    (source / "packed").write_bytes(bytes(50_000) + data["packed"])
+    path = tmp_path / "made.iso"
+    command = [require("xorriso"), *options, "-outdev", str(path), "-map", str(source), "/"]
+    subprocess.run([*command, "-set_filter", "--zisofs", "/packed", "--", "-commit"], check=True, capture_output=True)
+    image = path.read_bytes()
+    assert checked.defects(image, CLEAN) == []
+    place = image.index(data["folder/c"])
+    found = checked.defects(changed(image, place + 4321), DAMAGED)
+    assert (place, "/folder/c", "damage", "its data was changed: its MD5 sum does not fit") in found
+    assert {path for _, path, *_ in found} == {"", "/folder/c"}  # and the sum of the session
+    found = checked.defects(changed(image, image.index(data["a"]) + 4321), DAMAGED)
+    assert {path for _, path, *_ in found} >= {"/a", "/folder/hard"}
 
 
 # --- the image --------------------------------------------------------------------------------------------------------
@@ -504,6 +891,17 @@ def test_a_line_for_each_defect_and_one_for_all(checked: Checked) -> None:
     assert note == "note: byte 32768: the disc has no path table"
     assert defect.startswith(f"warning: byte {at}: /a_\\x1b[31m: its recorded name 'a/\\x1b[31m' holds a slash")
     assert last == f"warnings: plain disc image, 1 warning, 1 note; checked 1 file, {len(disc.build())} bytes"
+
+
+def test_a_terminal_shows_how_far_it_is(checked: Checked) -> None:
+    disc = Disc(rock=True)
+    packed = zisofs(os.urandom(8_000_000))
+    disc.root.file(b"Z.;1", packed, system_use=rock(b"z") + zf(8_000_000))
+    code, seen = on_terminal(command("check", checked.path(disc.build())))
+    assert code == 0
+    assert b"tree: " in seen
+    assert b"%|" in seen
+    assert b"clean: plain disc image" in seen
 
 
 def test_of_many_defects_the_first_are_told_and_all_are_counted(

@@ -223,6 +223,18 @@ def test_findings_are_bounded() -> None:
     assert len(findings.found) == len(told) == limits.FINDINGS
 
 
+def test_who_watches_is_told_everything() -> None:
+    told: list[Finding] = []
+    findings = Findings()
+    findings.odd(3, "passed over")
+    findings.watch = told.append
+    for _ in range(2):
+        findings.add(5, "harmless", harmless=True)
+        findings.odd(6, "passed over")
+    assert told == [Finding(5, "harmless", True), Finding(6, "passed over", True)] * 2
+    assert findings.found == {}
+
+
 def test_the_modes_of_the_builder_are_what_they_seem() -> None:
     volume = tree_disc()
     assert find(volume, "top").mode == FILE

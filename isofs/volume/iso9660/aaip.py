@@ -49,6 +49,7 @@ DEFAULT: Final = b"system.posix_acl_default"
 _CONTINUE: Final = 1
 _NAMESPACES: Final = {1: b"", 2: b"system.", 3: b"user.", 4: b"isofs.", 5: b"trusted.", 6: b"security."}
 _SHOWN: Final = (b"user.", b"trusted.")
+_OWN: Final = b"isofs."
 _BELIEVED: Final = b"trusted.overlay."
 
 _QUALIFIER: Final = 8
@@ -88,12 +89,18 @@ def announced(entries: Iterable[Entry]) -> bool:
 
 
 def attributes(
-    entries: Iterable[Entry], mode_of: Callable[[], int], damaged: Callable[[str], None], *, lists: bool = True
+    entries: Iterable[Entry],
+    mode_of: Callable[[], int],
+    damaged: Callable[[str], None],
+    *,
+    lists: bool = True,
+    own: dict[bytes, bytes] | None = None,
 ) -> dict[bytes, bytes]:
     """The attributes of a file by the names that Linux has for them.
 
     `mode_of` gives the file's mode, as st_mode, and is asked if there are any. `lists`: whether access control lists
-    are wanted. `damaged` is told what is left out because it cannot be right, or cannot be had in Linux.
+    are wanted. `damaged` is told what is left out because it cannot be right, or cannot be had in Linux. `own` gets
+    what libisofs tells itself.
     """
     found: dict[bytes, bytes] = {}
     raw, whole = _joined(entries)
@@ -103,6 +110,8 @@ def attributes(
     room = limits.ATTRIBUTE_SIZE
     for name, value in zip(parts[::2], parts[1::2], strict=False):
         shown = _linux_name(name)
+        if own is not None and shown.startswith(_OWN):
+            own[shown] = value
         if _is_list(shown) and not lists:
             continue
         for key, content in _lists(shown, value, mode_of(), damaged) if _is_list(shown) else ((shown, value),):

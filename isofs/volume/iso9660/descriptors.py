@@ -122,6 +122,8 @@ class Descriptors:
         """Descriptors that were passed over, and why."""
         self.oddities: list[str] = []
         """What is not as it should be, and costs nothing."""
+        self.passed_over: list[str] = []
+        """What else nobody needs to know who reads the disc."""
 
 
 def read_descriptors(disc: Source, first_sector: int = 0) -> Descriptors:
@@ -146,7 +148,9 @@ def read_descriptors(disc: Source, first_sector: int = 0) -> Descriptors:
             found.bootable = found.bootable or raw[7:30] == b"EL TORITO SPECIFICATION"
         elif kind in (TYPE_PRIMARY, TYPE_SUPPLEMENTARY):
             try:
-                _keep(found, kind, _parse(raw, high_sierra, found.oddities))
+                descriptor = _parse(raw, high_sierra, found.oddities)
+                _look_at(found, kind, descriptor)
+                _keep(found, kind, descriptor)
             except ImageError as error:
                 found.damage.append(error.reason)
         if high_sierra and found.primary:
@@ -160,6 +164,17 @@ def read_descriptors(disc: Source, first_sector: int = 0) -> Descriptors:
             "; ".join(found.damage) or "no primary volume descriptor: the disc holds no tree", "copy the image again"
         )
     return found
+
+
+def _look_at(found: Descriptors, kind: int, descriptor: VolumeDescriptor) -> None:
+    """Notes what is passed over of a descriptor."""
+    name = "primary" if kind == TYPE_PRIMARY else "supplementary"
+    if descriptor.version != 1 and (kind, descriptor.version) != (TYPE_SUPPLEMENTARY, 2):
+        found.passed_over.append(f"the {name} volume descriptor is of version {descriptor.version}")
+    if kind == TYPE_PRIMARY and found.primary not in (None, descriptor):
+        found.passed_over.append("a second primary volume descriptor contradicts the first one")
+    if kind == TYPE_SUPPLEMENTARY and not descriptor.joliet_level and descriptor.version == 1:
+        found.passed_over.append("a supplementary volume descriptor is for no known character set")
 
 
 def _keep(found: Descriptors, kind: int, descriptor: VolumeDescriptor) -> None:

@@ -44,6 +44,7 @@ _ZF_2: Final = struct.Struct("<4x2sBBQ")
 _NM_CONTINUE: Final = 1
 _TF_CREATION, _TF_MODIFICATION, _TF_ACCESS, _TF_ATTRIBUTES, _TF_LONG = 1, 2, 4, 8, 0x80
 _SL_CONTINUE, _SL_CURRENT, _SL_PARENT, _SL_ROOT = 1, 2, 4, 8
+_SL_KINDS: Final = (0, _SL_CURRENT, _SL_PARENT, _SL_ROOT)
 
 _TYPES: Final = frozenset(
     (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
@@ -104,18 +105,27 @@ class RockRidge:
             return os.makedev(low >> 8 & 0xFFF, low & 0xFF | low >> 12 & 0xFFF00)
         return os.makedev(high & 0xFFF, low & 0xFFFFF)
 
-    def target(self) -> bytes:
-        """The target of a symbolic link. Raises `ImageError` where it cannot be right."""
-        return link_target(self.links)
+    def target(self, odd: Callable[[str], None] | None = None) -> bytes:
+        """The target of a symbolic link; `odd`: see `parse`. Raises `ImageError` where it cannot be right."""
+        return link_target(self.links, odd)
 
 
-def parse(entries: Iterable[Entry], damaged: Callable[[str], None]) -> RockRidge:
-    """What the entries of one record say; `damaged` is told of those that are too short or impossible."""
+def parse(
+    entries: Iterable[Entry], damaged: Callable[[str], None], odd: Callable[[str], None] | None = None
+) -> RockRidge:
+    """What the entries of one record say.
+
+    `damaged` is told of those that are too short or impossible, `odd` of what else contradicts itself.
+    """
     found = RockRidge()
+    seen: set[bytes] = set()
     name: list[bytes] = []
     elsewhere = False
     for signature, entry in entries:
         size = len(entry)
+        if odd is not None and signature in _LOOKED_AT:
+            _look_at(signature, entry, signature in seen, odd)
+            seen.add(signature)
         if signature == b"NM":
             if size >= 5 and not entry[4] & ~_NM_CONTINUE:
                 name.append(entry[5:].partition(b"\0")[0])
@@ -130,7 +140,7 @@ def parse(entries: Iterable[Entry], damaged: Callable[[str], None]) -> RockRidge
             if size >= 44:
                 (found.serial,) = _SERIAL.unpack_from(entry)
         elif signature == b"TF" and size >= 5:
-            _times(entry, found)
+            _times(entry, found, odd)
         elif signature == b"SL" and size >= 5:
             found.links.append(entry)
         elif signature == b"RE":
@@ -159,6 +169,17 @@ _KNOWN: Final = frozenset((b"PX", b"TF", b"SL", b"CL", b"PL", b"PN", b"ZF", b"Z2
 
 
 _ABOUT_DATA: Final = frozenset((b"CL", b"ZF", b"Z2", b"SF"))
+_ONCE: Final = frozenset((b"PX", b"CL", b"PL", b"PN", b"ZF", b"Z2", b"SF"))
+_NUMBERS: Final[dict[bytes, tuple[int, ...]]] = {
+    b"PX": (4, 12, 20, 28, 36),
+    b"PN": (4, 12),
+    b"CL": (4,),
+    b"PL": (4,),
+    b"SF": (4, 12),
+    b"ZF": (8,),
+}
+"""Where the both-endian numbers of an entry of version 1 are."""
+_LOOKED_AT: Final = _ONCE | {b"NM", b"ER"}
 
 
 def _sparse_size(entry: bytes) -> int:
@@ -169,7 +190,21 @@ def _sparse_size(entry: bytes) -> int:
     return int(size)
 
 
-def _times(entry: bytes, found: RockRidge) -> None:
+def _look_at(signature: bytes, entry: bytes, repeated: bool, odd: Callable[[str], None]) -> None:
+    """Tells what cannot be right with an entry, and is passed over."""
+    name = signature.decode("ascii", "backslashreplace")
+    if repeated and signature in _ONCE:
+        odd(f"it has two {name} entries; the last one counts")
+    numbers = _NUMBERS.get(signature, ()) if entry[3] == 1 else ()
+    if any(entry[at : at + 4] != entry[at + 4 : at + 8][::-1] for at in numbers if at + 8 <= len(entry)):
+        odd(f"the both-endian numbers of its {name} entry disagree")
+    if signature == b"NM" and len(entry) < 5:
+        odd("its NM entry is too short")
+    if signature == b"ER" and (len(entry) < 8 or 8 + sum(entry[4:7]) > len(entry)):
+        odd("its ER entry is shorter than the texts that it announces")
+
+
+def _times(entry: bytes, found: RockRidge, odd: Callable[[str], None] | None) -> None:
     flags = entry[4]
     size, read = (17, long_time) if flags & _TF_LONG else (7, short_time)
     at = 5
@@ -179,24 +214,30 @@ def _times(entry: bytes, found: RockRidge) -> None:
             continue
         stamp = entry[at : at + size]
         if len(stamp) < size:
+            if odd is not None:
+                odd("its TF entry is shorter than the times that it announces")
             break
         at += size
+        time = read(stamp)
+        if odd is not None and time is None and stamp.strip(b"\x000"):
+            odd("its TF entry has a time that no calendar has")
         if bit == _TF_CREATION:
-            created = read(stamp)
+            created = time
         elif bit == _TF_MODIFICATION:
-            found.modified = read(stamp)
+            found.modified = time
         elif bit == _TF_ACCESS:
-            found.accessed = read(stamp)
+            found.accessed = time
         else:
-            found.changed = read(stamp)
+            found.changed = time
     if found.changed is None:
         found.changed = created
 
 
-def link_target(links: Iterable[bytes]) -> bytes:
+def link_target(links: Iterable[bytes], odd: Callable[[str], None] | None = None) -> bytes:
     """The target that SL entries spell, as Linux joins it: with slashes between the components.
 
-    Raises `ImageError` for no entries, a component that overruns its entry, or more than `limits.LINK_TARGET` bytes.
+    `odd` is told of what is passed over. Raises `ImageError` for no entries, a component that overruns its entry, or
+    more than `limits.LINK_TARGET` bytes.
     """
     target = bytearray()
     slash = more = unfinished = False
@@ -220,6 +261,8 @@ def link_target(links: Iterable[bytes]) -> bytes:
                 target += b".."
             elif not kind:
                 target += text.partition(b"\0")[0]
+            if odd is not None and (kind not in _SL_KINDS or b"\0" in text or (kind and text)):
+                odd(f"its link's target has a component of flags {flags} that is not shown as it is recorded")
             unfinished = bool(flags & _SL_CONTINUE)
             slash = not flags & _SL_CONTINUE and kind != _SL_ROOT
             if len(target) > limits.LINK_TARGET:

@@ -7,8 +7,9 @@ length; in High Sierra the extent comes first. Type L has little-endian numbers,
 
 from __future__ import annotations
 
+import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
@@ -48,44 +49,60 @@ class Oddity(NamedTuple):
     """The name in the directory that it is about, as it is shown; empty: the directory itself."""
 
 
+class Survey:
+    """What the records of directories tell of others, until all are known. Directories are byte positions."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[int, int] = {}
+        """Directories that have records, and the size that the first of these tells."""
+        self.named: dict[int, int] = {}
+        """Byte position of the record that shows a directory."""
+        self.moved: dict[int, tuple[int, bytes, int]] = {}
+        """Directories whose record is marked as relocated (RE), so that it shows nothing: its position and identifier,
+        inode of the directory that has it."""
+
+
 # --- directories ------------------------------------------------------------------------------------------------------
 
 
-def in_directory(
-    volume: Iso9660, inode: int, above: int, entries: Sequence[Entry], places: set[int]
-) -> Iterator[Oddity]:
+def in_directory(volume: Iso9660, inode: int, above: int, entries: Sequence[Entry], survey: Survey) -> Iterator[Oddity]:
     """What the records of a directory, whose table is `entries`, contradict. Raises `ImageError`.
 
-    `above`: byte position of the directory that it was met in. The directories that it has records of go to `places`.
+    `above`: byte position of the directory that it was met in. What it tells of other directories goes to `survey`.
     """
     place = volume.place(inode)
-    allowance = susp.Allowance(limits.DIRECTORY_SIZE)
+    allowance = volume.allowance or susp.Allowance(limits.DIRECTORY_SIZE)
     shown = {entry.inode: entry.name for entry in entries}
     last: _Key | None = None
     in_order = True
     number, size = 0, 0
     for number, record in enumerate(volume.records(inode), 1):
+        uses = list(volume.system_use(record, allowance, root=number == 1 and above == place))
         if number <= 2:
-            yield from _own_records(volume, record, number, place, above, allowance)
+            yield from _own_records(volume, record, number, place, above, uses)
             size = record.size if number == 1 else size
-        for words in _oddities(volume, record, root=number == 1 and above == place):
+        for words in _oddities(volume, record):
             yield Oddity(record.position, "warning", words, shown.get(record.position + 1, b""))
         if record.identifier in (SELF, PARENT):
             continue
-        if record.flags & FLAG_DIRECTORY:
-            places.add(volume.place_of(record))
+        yield from _about_others(volume, record, uses, inode, survey)
         key = _order(volume, record.identifier)
         if in_order and last is not None and key < last:
             in_order = False
             yield Oddity(record.position, "note", "the records of the directory are not in order")
         last = key
-        told, reason = _why_changed(volume, record, allowance)
+        told, reason = _why_changed(volume, record, uses)
         name = shown.get(record.position + 1) or shown.get(volume.place_of(record))
         if reason and name is not None:
             words = f"its recorded name {_quoted(told)} {reason}; it is shown as {_quoted(name)}"
             yield Oddity(record.position, "warning", words, name)
     if number < 2:
         yield Oddity(place, "warning", "the directory has no records of itself and of the one above")
+    above_tells = survey.sizes.get(place, size)
+    if above_tells != size:
+        same = -(-above_tells // SECTOR) == -(-size // SECTOR)
+        words = f"the directory above tells {above_tells} bytes of it, its own record {size}"
+        yield Oddity(place, "note" if same else "warning", words)
     if size % SECTOR:
         yield Oddity(place, "note", f"the directory has {size} bytes: no whole sectors")
     disagree = list(islice(volume.disagreements(inode), limits.FINDINGS))
@@ -96,7 +113,7 @@ def in_directory(
 
 
 def _own_records(
-    volume: Iso9660, record: Record, number: int, place: int, above: int, allowance: susp.Allowance
+    volume: Iso9660, record: Record, number: int, place: int, above: int, uses: Sequence[susp.Entry]
 ) -> Iterator[Oddity]:
     """What the first two records of a directory, those of itself and of the one above, contradict."""
     identifier, what, right = (SELF, ".", place) if number == 1 else (PARENT, "..", above)
@@ -104,32 +121,72 @@ def _own_records(
         yield Oddity(record.position, "warning", f"the directory has no record `{what}` where it belongs")
         return
     found = volume.place_of(record)
-    for signature, entry in volume.system_use(record, allowance, root=number == 1 and above == place):
+    for signature, entry in uses:
         if signature == b"PL" and number == 2 and len(entry) >= 12:
             found = int.from_bytes(entry[4:8], "little") * volume.descriptor.block_size
     if found != right:
         yield Oddity(record.position, "warning", f"its record `{what}` leads to byte {found}, not to byte {right}")
 
 
-def _oddities(volume: Iso9660, record: Record, *, root: bool) -> Iterator[str]:
+def _about_others(
+    volume: Iso9660, record: Record, uses: Sequence[susp.Entry], inode: int, survey: Survey
+) -> Iterator[Oddity]:
+    """Notes the directory that a record names."""
+    place = volume.place_of(record)
+    moved = any(signature == b"RE" for signature, _ in uses)
+    modes = [int.from_bytes(entry[4:8], "little") for signature, entry in uses if signature == b"PX"]
+    children = [
+        int.from_bytes(entry[4:8], "little") for signature, entry in uses if signature == b"CL" and len(entry) > 11
+    ]
+    for block in children:  # of a relocated directory, which is recorded there; this record's own extent is nothing
+        survey.named.setdefault(block * volume.descriptor.block_size, record.position)
+    if children:
+        return
+    if record.flags & FLAG_DIRECTORY or any(map(stat.S_ISDIR, modes)):
+        survey.sizes.setdefault(place, record.size)
+        if moved:
+            survey.moved.setdefault(place, (record.position, record.identifier, inode))
+        else:
+            survey.named.setdefault(place, record.position)
+    elif moved:
+        words = f"{_quoted(record.identifier)} is marked as a relocated directory (RE) and is none: it is not shown"
+        yield Oddity(record.position, "damage", words)
+
+
+def lost_directories(volume: Iso9660, survey: Survey, met: Container[int]) -> Iterator[tuple[int, Oddity]]:
+    """Directories marked as relocated that are not among those that were `met`, with the inode of the one that has the
+    record. The one that holds relocated ones may itself be marked: it alone is not missed.
+    """
+    todo = dict(survey.moved)
+    known = set(todo)
+    while todo:
+        place, (position, identifier, holder) = todo.popitem()
+        if place in met:
+            continue
+        within = Survey()
+        lost = False
+        try:
+            for record in volume.records(place):
+                if record.identifier not in (SELF, PARENT):
+                    uses = list(volume.system_use(record, volume.allowance or susp.Allowance()))
+                    lost = any(_about_others(volume, record, uses, holder, within)) or lost
+                    lost = lost or not record.flags & FLAG_DIRECTORY
+        except ImageError:
+            lost = True
+        if lost or within.named:
+            words = f"the directory {_quoted(identifier)} is marked as relocated (RE), and nothing leads to it"
+            yield holder, Oddity(position, "damage", words)
+        todo |= {inner: told for inner, told in within.moved.items() if inner not in known}
+        known |= within.moved.keys()
+
+
+def _oddities(volume: Iso9660, record: Record) -> Iterator[str]:
     """What a record by itself has that cannot be right."""
     told = volume.descriptor.sequence
     if volume.descriptor.set_size <= 1 and record.sequence not in (0, 1, told):
         yield f"its record says that it is on volume {record.sequence} of a set; there is no set"
     if any(record.time) and short_time(record.time) is None:
         yield "its time is none that a calendar has"
-    if not volume.rock:
-        return
-    area = volume.use_area(record, root=root)
-    at = 0
-    while at + 4 <= len(area) and area[at : at + 2] != b"ST":
-        length = area[at + 2]
-        if not any(area[at:]):
-            return  # padding
-        if length < 4 or at + length > len(area):
-            yield f"its system use entries end with one of {length} bytes, where {len(area) - at} are left"
-            return
-        at += length
 
 
 def _order(volume: Iso9660, identifier: bytes) -> _Key:
@@ -142,18 +199,20 @@ def _order(volume: Iso9660, identifier: bytes) -> _Key:
     return name, extension, -int(version) if version.isascii() and version.isdigit() and len(version) < 6 else 0
 
 
-def _why_changed(volume: Iso9660, record: Record, allowance: susp.Allowance) -> tuple[bytes, str]:
+def _why_changed(volume: Iso9660, record: Record, uses: Sequence[susp.Entry]) -> tuple[bytes, str]:
     """The recorded name of a file, and why it cannot be shown as it is; empty where it can."""
-    pieces = [
-        entry[5:]
-        for signature, entry in volume.system_use(record, allowance)
-        if signature == b"NM" and len(entry) >= 5 and not entry[4] & ~_NM_CONTINUE
-    ]
-    told = b"".join(pieces)
+    pieces = [entry for signature, entry in uses if signature == b"NM" and len(entry) >= 5]
+    told = b"".join(entry[5:] for entry in pieces)
+    if any(entry[4] & ~_NM_CONTINUE for entry in pieces):
+        return told, "is marked as none of its own (flags of NM)"
+    if pieces and pieces[-1][4]:
+        return told, "goes on where nothing follows"
     if not told:
         told = record.identifier
         if volume.joliet:
             told = told.decode("utf-16-be", "replace").encode()
+            if len(record.identifier) % 2 or told.decode().encode("utf-16-be") != record.identifier:
+                return told, "is no sound UTF-16"
     elif told in (b".", b".."):
         return told, ""  # the volume has found it
     if b"\0" in told:
@@ -176,6 +235,8 @@ def _quoted(name: bytes) -> str:
 def in_descriptors(volume: Iso9660, disc: Source, first_sector: int, end: int) -> Iterator[Oddity]:
     """What the volume descriptors lack, or tell otherwise. `end`: the byte of the disc behind the last file."""
     at = (first_sector + FIRST) * SECTOR
+    for words in volume.descriptors.passed_over:
+        yield Oddity(at, "warning", words)
     kind = 0
     for place in range(at, at + limits.DESCRIPTOR_SECTORS * SECTOR, SECTOR):
         raw = _read(disc, SECTOR, place)

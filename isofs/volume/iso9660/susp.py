@@ -47,8 +47,10 @@ class Allowance:
     Otherwise a small directory, each record of it with the same large area, is work for hours.
     """
 
-    def __init__(self, size: int = limits.CONTINUATION_BYTES) -> None:
+    def __init__(self, size: int = limits.CONTINUATION_BYTES, *, each: int = 0) -> None:
         self.left = size
+        self.each = each
+        """Bytes that each entry counts besides its own: short ones are as much work as long ones."""
 
 
 Entry = tuple[bytes, bytes]
@@ -84,19 +86,20 @@ def entries(
     allowance: Allowance,
     *,
     attributes: bool = False,
+    odd: Callable[[str], None] | None = None,
 ) -> Iterator[Entry]:
     """The sound entries of a field (`behind_xa`) and its continuation areas, without CE and padding.
 
-    `damaged` is told why a continuation is not followed. `attributes`: whether all of an attribute list is wanted. A
-    thread that must not wait gets `NotReady` for much work.
+    `damaged` is told why a continuation is not followed, `odd` what is passed over. `attributes`: whether all of an
+    attribute list is wanted. A thread that must not wait gets `NotReady` for much work.
     """
     most_areas = limits.ATTRIBUTE_AREAS if attributes else limits.CONTINUATIONS
     most = limits.ATTRIBUTE_BYTES if attributes else limits.CONTINUATION_BYTES
     visited: set[tuple[int, int]] = set()
-    collected = len(area)
+    collected = size = len(area)
     while True:
         continuation: tuple[int, int, int] | None = None
-        at = 0
+        at = count = 0
         while at + 4 <= len(area):
             length = area[at + 2]
             if length < 4 or at + length > len(area):
@@ -104,13 +107,21 @@ def entries(
             entry = area[at : at + length]
             signature = entry[:2]
             at += length
+            count += 1
             if signature == b"CE":
+                if odd is not None and length < 28:
+                    odd("its CE entry is too short")
+                if odd is not None and continuation is not None:
+                    odd("an area has two CE entries; the last one counts")
                 if length >= 28:
                     continuation = _CE.unpack_from(entry)
             elif signature == b"ST":
-                break
+                at = len(area)
             elif signature != b"PD":
                 yield signature, entry
+        if odd is not None and len(area) == size and area[at:].strip(b"\0"):
+            odd(_remainder(area[at:]))
+        allowance.left -= count * allowance.each
         if continuation is None or (visited and not attributes and _list_goes_on(area)):
             return
         block, offset, size = continuation
@@ -125,11 +136,11 @@ def entries(
         area = b""
         while len(area) < size and (attributes or not _list_goes_on(area)):
             n = size - len(area) if attributes or area else min(size, _HEAD)
-            collected += n
-            allowance.left -= n
-            if collected > most or allowance.left < 0:
+            if collected + n > most or n > allowance.left:
                 damaged("too many bytes of system use entries")
                 return
+            collected += n
+            allowance.left -= n
             if collected > _AT_ONCE and not may_wait():
                 raise NotReady
             try:
@@ -141,6 +152,13 @@ def entries(
                 damaged("its continuation area lies beyond the end of the disc")
                 return
             area += piece
+
+
+def _remainder(rest: bytes) -> str:
+    """What is to be said of bytes behind the last entry of an area."""
+    if len(rest) < 4:
+        return f"{len(rest)} bytes behind its system use entries are none"
+    return f"its system use entries end with one of {rest[2]} bytes, where {len(rest)} are left"
 
 
 def _list_goes_on(area: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Checksums that libisofs (`xorriso -md5 on`) keeps on the disc: of the superblock, the tree and the whole session.
+"""Checksums that libisofs (`xorriso -md5 on`) keeps on the disc: of the superblock, the tree, the whole session, files.
 
 A tag is a line of text at the begin of a sector, the rest of it is zero:
 
@@ -13,14 +13,20 @@ A tag is a line of text at the begin of a sector, the rest of it is zero:
 
 A range goes from the session's begin to the tag. All numbers count sectors of 2048 bytes from the disc's begin. `md5`
 is that of the range, `self` that of the line up to the end of the field `md5`.
+
+The sums of files are in an array of 16 bytes each. The root's attribute `isofs.ca` tells of it: first sector of the
+session, sector of the array, number of sums, 16, each number as a byte of its length and bytes from the highest on;
+`MD5`. A file's attribute `isofs.cx` is the number of its sum, likewise from the highest byte on. The first sum, 0, is
+that of the session up to the array, the last one that of all sums before it. A file's is that of its bytes as they are
+stored: compressed, with zisofs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from ... import limits
 from ...errors import ImageError
@@ -36,6 +42,9 @@ _MARK: Final = b"libisofs_"
 _WHAT: Final = {b"sb": "superblock", b"tree": "tree", b"rlsb32": "superblock", None: "session"}
 _DESCRIPTORS: Final = range(17, 33)
 """Sectors of a session in which the superblock's tag may be."""
+_SUM: Final = 16
+"""Bytes of an MD5 sum."""
+_PIECE: Final = limits.MIB
 
 
 class Tag(NamedTuple):
@@ -53,55 +62,119 @@ class Tag(NamedTuple):
     """Hexadecimal digits."""
 
 
+T = TypeVar("T")
+
+
+class Sums(Generic[T]):
+    """MD5 sums of ranges of the disc, which are made while it is read from begin to end.
+
+    Of two ranges the second one begins behind the first, or where that begins and ends later.
+    """
+
+    def __init__(self, ranges: Iterable[tuple[int, int, T]], judge: Callable[[T, bytes | None], None]) -> None:
+        """Ranges: begin, byte behind it, and what `judge` gets with its sum (None: bytes are missing)."""
+        self._ranges = iter(ranges)
+        self._judge = judge
+        self._range = next(self._ranges, None)
+        self._next = 0  # the byte of the range that comes next
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._lost = False
+
+    @property
+    def wants(self) -> bool:
+        """Whether there are ranges that are not summed up."""
+        return self._range is not None
+
+    def feed(self, offset: int, data: bytes | memoryview) -> None:
+        """Takes bytes of the disc. They come in order; those that cannot be read are left out."""
+        end = offset + len(data)
+        while self._range is not None:
+            start, stop, _ = self._range
+            if self._next <= start:
+                self._next = start
+                self._md5 = hashlib.md5(usedforsecurity=False)
+                self._lost = False
+            if end <= self._next:
+                return
+            self._lost = self._lost or offset > self._next
+            until = min(end, stop)
+            if not self._lost:
+                self._md5.update(memoryview(data)[self._next - offset : until - offset])
+            self._next = until
+            if until < stop:
+                return
+            self._end()
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._lost = True
+        while self._range is not None:
+            self._end()
+
+    def _end(self) -> None:
+        """The range is over."""
+        if self._range is not None:
+            self._judge(self._range[2], None if self._lost else self._md5.digest())
+            self._range = next(self._ranges, None)
+
+
 class Tags:
-    """The tags of a disc, and the sums of their ranges, which are made while the disc is read from begin to end."""
+    """The tags of a disc."""
 
     def __init__(self) -> None:
         self.tags: list[Tag] = []
         """By their ranges."""
         self.damage: list[tuple[int, str]] = []
         """Byte position on the disc, and what is not sound there."""
-        self._at = 0  # the tag whose range is read
-        self._next = 0  # the byte of the range that comes next
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._lost = False
 
-    def feed(self, offset: int, data: bytes | memoryview) -> None:
-        """Takes bytes of the disc. They come in order; those that cannot be read are left out."""
-        end = offset + len(data)
-        while self._at < len(self.tags):
-            tag = self.tags[self._at]
-            if self._next <= tag.start:
-                self._next = tag.start
-                self._md5 = hashlib.md5(usedforsecurity=False)
-                self._lost = False
-            if end <= self._next:
-                return
-            self._lost = self._lost or offset > self._next
-            until = min(end, tag.end)
-            if not self._lost:
-                self._md5.update(memoryview(data)[self._next - offset : until - offset])
-            self._next = until
-            if until < tag.end:
-                return
-            self._judge(tag)
-            self._at += 1
+    def sums(self) -> Sums[Tag]:
+        """The sums of the tags' ranges; those that do not fit go to `damage`."""
+        return Sums(((tag.start, tag.end, tag) for tag in self.tags), self._judge)
 
-    def finish(self) -> None:
-        """Nothing more comes."""
-        self._lost = True
-        for tag in self.tags[self._at :]:
-            self._judge(tag)
-        self._at = len(self.tags)
-
-    def _judge(self, tag: Tag) -> None:
+    def _judge(self, tag: Tag, digest: bytes | None) -> None:
         sectors = f"sectors {tag.start // SECTOR} to {tag.end // SECTOR - 1}"
-        if self._lost:
+        if digest is None:
             self.damage.append(
                 (tag.position, f"the {tag.what}'s checksum cannot be told: of {sectors} some are missing")
             )
-        elif self._md5.hexdigest() != tag.md5:
+        elif digest.hex() != tag.md5:
             self.damage.append((tag.position, f"the {tag.what}'s checksum does not fit: {sectors} were changed"))
+
+
+class FileSums:
+    """The MD5 sums of single files, which libisofs keeps behind the data."""
+
+    def __init__(self, disc: Source, told: bytes) -> None:
+        """`told`: the attribute `isofs.ca`."""
+        self.damage = ""
+        """Why they cannot be used."""
+        numbers = []
+        at = 0
+        for _ in range(4):
+            n = told[at] if at < len(told) else 0
+            numbers.append(int.from_bytes(told[at + 1 : at + 1 + n], "big"))
+            at += 1 + n
+        self._disc = disc
+        _, sector, self._count, size = numbers
+        self.position = sector * SECTOR
+        """Byte position of the sums on the disc."""
+        end = self.position + self._count * _SUM
+        if told[at:] != b"MD5" or size != _SUM or self._count < 2 or end > disc.size:
+            self.damage = "what the root tells of the MD5 sums of files (isofs.ca) cannot be right"
+            return
+        own = hashlib.md5(usedforsecurity=False)
+        try:
+            for offset in range(self.position, end - _SUM, _PIECE):
+                own.update(disc.pread(min(_PIECE, end - _SUM - offset), offset))
+            sound = own.digest() == disc.pread(_SUM, end - _SUM)
+        except ImageError:
+            sound = False
+        if not sound:
+            self.damage = "the MD5 sums of files do not fit their own sum: files were not compared with them"
+
+    def find(self, index: int) -> bytes | None:
+        """The sum that a file's `isofs.cx` tells by its number; None: there is none such. Raises `ImageError`."""
+        return self._disc.pread(_SUM, self.position + _SUM * index) if 0 < index < self._count - 1 else None
 
 
 def find_tags(disc: Source, sessions: Iterable[int]) -> Tags:

@@ -136,6 +136,8 @@ class Iso9660:
         """The file that was asked about last, and the attributes that the disc tells."""
         self._last_named: tuple[int, Mapping[int, int]] = (0, {})
         """The directory that was looked into last for records of directories, and their places by those they name."""
+        self.allowance: susp.Allowance | None = None
+        """Bytes of directories and continuation areas that may still be read, where everything is looked at."""
 
     # --- the questions of `Volume` ----------------------------------------------------------------------------------
 
@@ -196,6 +198,8 @@ class Iso9660:
             raise UnsupportedError(f"{label}: recorded as a sparse file, which is not read yet")
         if any(section.gap and not section.unit for section in sections):
             raise ImageError(f"{label}: its record tells a gap without a unit")
+        if any(row.unit and (not row.gap or row.size <= row.unit * self._block) for row in sections):
+            self.findings.odd(first.position, "its record tells interleaving, but nothing of its data is behind a gap")
         if any(section.gap and section.xar_blocks > section.unit for section in sections):
             raise ImageError(f"{label}: its extended attribute record is longer than the unit that holds it")
         for kind, words in _NOT_WHOLE:
@@ -221,14 +225,14 @@ class Iso9660:
 
     def _usual_data(self, inode: int) -> tuple[int, int] | None:
         """Place and size of the data of a file with a usual record; None where there is more to know."""
-        if _records is None or not self._usual_view or self.descriptor.set_size > 1:
+        if not self._compiled or not self._usual_view or self.descriptor.set_size > 1:
             return None
         record = self._record_bytes(self._record_place(inode))
         return _records.usual_data(record, self._block, self._skip if self.rock else None)
 
     def readlink(self, inode: int) -> bytes:
         """See `Volume`."""
-        if _records is not None and self.rock:
+        if self._compiled and self.rock:
             usual = _records.usual_link(self._record_bytes(self._record_place(inode)), self._skip)
             if usual is not None:
                 return rockridge.link_target((usual,))
@@ -305,6 +309,11 @@ class Iso9660:
             return "ISO 9660:1999"
         return "Joliet" if self.joliet else "Rock Ridge" if self.rock else "ISO 9660"
 
+    @property
+    def _compiled(self) -> bool:
+        """Whether compiled code reads the usual records."""
+        return _records is not None and self.findings.watch is None
+
     # --- for a look at what is recorded, not at what is shown ---------------------------------------------------------
 
     def place(self, inode: int) -> int:
@@ -321,15 +330,21 @@ class Iso9660:
         place = self.place(inode)
         return self._walk(self._directory_bytes(place), place, _ignore)
 
-    def use_area(self, record: Record, *, root: bool = False) -> bytes:
-        """The system use field of a record from its first entry on; `root`: it is the root's own one."""
-        return susp.behind_xa(record.system_use, 0 if root else self._skip)
-
     def system_use(self, record: Record, allowance: susp.Allowance, *, root: bool = False) -> Iterator[susp.Entry]:
-        """The system use entries of a record; none where Rock Ridge is not in use."""
+        """The system use entries of a record; none where Rock Ridge is not in use. `root`: it is the root's own one."""
         if self.rock:
-            area = self.use_area(record, root=root)
-            yield from susp.entries(area, self._disc, self._block, lambda _: None, allowance)
+            area = susp.behind_xa(record.system_use, 0 if root else self._skip)
+            odd = partial(self.findings.odd, record.position)
+            yield from susp.entries(area, self._disc, self._block, lambda _: None, allowance, odd=odd)
+
+    def told_xattrs(self, position: int, inode: int) -> tuple[Mapping[bytes, bytes], Mapping[bytes, bytes]]:
+        """The attributes of a file that the record at a byte of the disc tells: those for Linux, libisofs' own.
+
+        Raises `ImageError`.
+        """
+        own: dict[bytes, bytes] = {}
+        record = self._record_at(position)
+        return ({} if record is None else self._told_xattrs(record, inode, own)), own
 
     # --- inode numbers ----------------------------------------------------------------------------------------------
 
@@ -476,8 +491,10 @@ class Iso9660:
             damaged(why)
 
         area = susp.behind_xa(record.system_use, self._skip if skip is None else skip)
-        entries = susp.entries(area, self._disc, self._block, cut_off, allowance or susp.Allowance())
-        found = rockridge.parse(entries, damaged)
+        odd = partial(self.findings.odd, record.position) if self.findings.watch else None
+        allowance = self.allowance or allowance or susp.Allowance()
+        entries = susp.entries(area, self._disc, self._block, cut_off, allowance, odd=odd)
+        found = rockridge.parse(entries, damaged, odd)
         found.unsure = found.unsure or lost
         if self._view.nocompress:
             found.zisofs = None
@@ -506,19 +523,23 @@ class Iso9660:
                 kind = stat.S_IFMT(rock.mode)
             if kind == stat.S_IFLNK:
                 try:
-                    size = len(rock.target())
+                    size = len(rock.target(partial(self.findings.odd, first.position)))
                 except ImageError as error:
                     size = 0
                     self.findings.add(first.position, f"{self._shown(first)}: {error.reason}")
             elif kind != stat.S_IFREG:
                 size = 0
                 rdev = rock.rdev
+                if rock.device is None and kind in (stat.S_IFCHR, stat.S_IFBLK):
+                    self.findings.odd(first.position, "a device without a number (no PN entry)")
             elif rock.zisofs:
                 size = rock.zisofs.size
             elif rock.sparse_size is not None:
                 size = rock.sparse_size
         if kind == stat.S_IFREG and self._finder_info(first, size) is not None:
             size += HEADER_SIZE
+        if size > limits.FILE_SIZE:
+            self.findings.odd(first.position, f"it claims {size} bytes; Linux can show {limits.FILE_SIZE}")
         return self._attributes(inode, first, rock, kind, min(size, limits.FILE_SIZE), stored, rdev)
 
     def _finder_info(self, record: Record, size: int) -> bytes | None:
@@ -577,7 +598,9 @@ class Iso9660:
     ) -> Iterator[susp.Entry]:
         """The system use entries of a record."""
         area = susp.behind_xa(record.system_use, 0 if record.position == self._root else self._skip)
-        allowance = susp.Allowance(limits.ATTRIBUTE_BYTES if attributes else limits.CONTINUATION_BYTES)
+        allowance = self.allowance or susp.Allowance(
+            limits.ATTRIBUTE_BYTES if attributes else limits.CONTINUATION_BYTES
+        )
         return susp.entries(area, self._disc, self._block, damaged, allowance, attributes=attributes)
 
     def _recorded_xattrs(self, inode: int) -> Mapping[bytes, bytes]:
@@ -586,6 +609,10 @@ class Iso9660:
         if record is None:
             self.attributes(inode)  # raises what there is to raise
             return {}
+        return self._told_xattrs(record, inode)
+
+    def _told_xattrs(self, record: Record, inode: int, own: dict[bytes, bytes] | None = None) -> Mapping[bytes, bytes]:
+        """What AAIP tells in one record; `own`: see `aaip.attributes`."""
         if not self.rock or (b"AL" not in record.system_use and b"CE" not in record.system_use):
             return {}
 
@@ -595,7 +622,7 @@ class Iso9660:
         entries = self._use_entries(record, damaged, attributes=True)
         view = self._view
         lists = not (view.fmask or view.dmask or view.overriderockperm)
-        return aaip.attributes(entries, cache(lambda: self.attributes(inode).mode), damaged, lists=lists)
+        return aaip.attributes(entries, cache(lambda: self.attributes(inode).mode), damaged, lists=lists, own=own)
 
     def _naming_record(self, inode: int) -> Record | None:
         """The record by which a file is listed, the root's own one: attributes are recorded there."""
@@ -713,6 +740,8 @@ class Iso9660:
                 if reason:
                     self.findings.add(first.position, f"{self._shown(first)}: {reason}")
                     continue
+                if first.unit or first.gap or len(sections) > 1:
+                    self.findings.odd(first.position, "a directory cannot be interleaved or have several sections")
                 inode, attributes = self._number(child), None
             else:
                 inode = self._file_number(sections, rock)
@@ -735,7 +764,7 @@ class Iso9660:
         self, data: bytes, place: int, entries: dict[bytes, Entry], above: Callable[[], frozenset[int]]
     ) -> Callable[[int], int] | None:
         """Reads the usual records of a directory from any place in it on; None where this is not compiled."""
-        if _records is None or not self._usual_view:
+        if not self._compiled or not self._usual_view:
             return None
         view = self._view
         skip = self._skip if self.rock else None
@@ -763,6 +792,10 @@ class Iso9660:
                 size = room
         if size > _PARSED_AT_ONCE and not may_wait():
             raise NotReady
+        if self.allowance is not None:
+            if size > self.allowance.left:
+                raise ImageError("it was not looked at: the directories claim more than a disc of this size can hold")
+            self.allowance.left -= size
         data = self._disc.pread(size, place)
         if len(data) < size:
             raise ImageError(f"the directory at byte {place} lies beyond the end of the disc")
@@ -804,6 +837,8 @@ class Iso9660:
             if rock.child is not None:
                 return rock.child * self._block
             if rock.mode is not None:
+                if stat.S_ISDIR(rock.mode) != bool(record.flags & FLAG_DIRECTORY):
+                    self.findings.odd(record.position, "its flags and its mode disagree whether it is a directory")
                 return self._place_of(record) if stat.S_ISDIR(rock.mode) else None
         return self._place_of(record) if record.flags & FLAG_DIRECTORY else None
 
@@ -900,7 +935,10 @@ class Iso9660:
                 record.position, f"{self._shown(record)}: its Rock Ridge name cannot be shown", harmless=True
             )
         directory = bool(record.flags & FLAG_DIRECTORY)
-        return self._mapped(record.identifier, record.system_use, directory) or b"_%x" % record.position
+        name = self._mapped(record.identifier, record.system_use, directory)
+        if not name:
+            self.findings.odd(record.position, "nothing of its name can be shown: it is called by its place")
+        return name or b"_%x" % record.position
 
     def _mapped(self, identifier: bytes, system_use: bytes, directory: bool) -> bytes:
         """The name that an identifier stands for; empty where nothing of it can be shown."""

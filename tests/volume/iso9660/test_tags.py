@@ -33,10 +33,11 @@ def disc_with_tags() -> bytearray:
 def summed(disc: bytes | bytearray, sessions: tuple[int, ...] = (0,), piece: int = 3000, lost: int = -1) -> Tags:
     """The tags of a disc that is read in pieces; the one with the byte `lost` cannot be."""
     tags = find_tags(MemorySource(bytes(disc)), sessions)
+    sums = tags.sums()
     for at in range(0, len(disc), piece):
         if not at <= lost < at + piece:
-            tags.feed(at, bytes(disc[at : at + piece]))
-    tags.finish()
+            sums.feed(at, bytes(disc[at : at + piece]))
+    sums.finish()
     return tags
 
 
