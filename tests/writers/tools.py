@@ -14,6 +14,7 @@ _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _HINTS: Final = {
     "xorriso": "install xorriso",
     "genisoimage": "install genisoimage",
+    "bsdtar": "install libarchive-tools",
     "maxcso": "npm install @emmercm/maxcso-linux-x64, or set ISOFS_MAXCSO",
     "chdman": "install mame-tools, or set ISOFS_CHDMAN",
     "flac": "install flac",
