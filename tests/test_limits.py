@@ -9,9 +9,11 @@ import struct
 from pathlib import Path
 
 import pytest
+from fuzz.bits import bgzf_member, dictzip
 from writers import chd, sheets
 from writers.aaip import acl, als, components
 from writers.containers import cso, sample_disc
+from writers.containers import zso as make_zso
 from writers.discs import (
     DIRECTORY,
     FILE,
@@ -36,10 +38,13 @@ from isofs import limits
 from isofs.cli import main
 from isofs.errors import ImageError, IsofsError, UnsupportedError, UsageError
 from isofs.image import chd as chd_reader
-from isofs.image import gzip, open_image, places, xz
+from isofs.image import gzip, open_image, places, refusals, sectors, xz, zso, zstd
 from isofs.image import zisofs as zisofs_reader
 from isofs.image.blockmap import Index
 from isofs.image.chd import flac
+from isofs.image.chd import map as chd_map
+from isofs.image.chd import tracks as chd_tracks
+from isofs.image.sheets import tracks
 from isofs.image.stretches import Stretches
 from isofs.image.wishes import Wishes
 from isofs.mount.options import DEFAULTS, parse_options
@@ -51,6 +56,20 @@ from isofs.volume.tree import ROOT, walk
 Patch = pytest.MonkeyPatch
 WISHES = Wishes(keep_index=False)
 UNITS = {"KIB", "MIB"}
+BOUNDS = {
+    "image/gzip.py": ("_LONGEST_HEADER", "_BGZF_BLOCK", "_POINTS", "_LONGEST_BLOCK"),
+    "image/xz.py": ("_PADDING", "_INDEX_SIZE", "_SLOW"),
+    "image/zstd.py": ("_LONGEST_BLOCK",),
+    "image/zso.py": ("_SAMPLES", "_SEARCHED"),
+    "image/places.py": ("_DESCRIPTORS", "_ROOTS", "_MOST"),
+    "image/sectors.py": ("_DESCRIPTORS", "_SYNC_SEARCH"),
+    "image/refusals.py": ("_DESCRIPTORS",),
+    "image/chd/map.py": ("_MOST_IN_A_BIT",),
+    "image/chd/flac.py": ("_LONGEST",),
+    "image/chd/tracks.py": ("_MOST_FRAMES",),
+    "image/sheets/tracks.py": ("_SECTORS",),
+}
+"""What bounds the work of one format alone, in the module that reads it."""
 
 
 def test_each_limit_is_crossed_by_a_test_that_names_it() -> None:
@@ -64,6 +83,15 @@ def test_each_limit_says_its_reason() -> None:
     text = Path(str(limits.__file__)).read_text()
     for name in re.findall(r"(?m)^([A-Z][A-Z_0-9]+): Final", text):
         assert name in UNITS or re.search(rf'(?m)^{name}: Final = .*\n"""', text), name
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in BOUNDS.items() for name in names])
+def test_each_bound_of_one_format_says_its_reason_and_is_crossed_by_a_test_that_names_it(path: str, name: str) -> None:
+    text = (Path(isofs.__file__).parent / path).read_text()
+    assert re.search(rf'(?m)^{name}: Final = .*\n"""', text)
+    module = "(chd_)?" + Path(path).stem
+    tests = "".join(path.read_text() for path in sorted(Path(__file__).parent.rglob("test_*.py")))
+    assert re.search(rf'\b{module}\.{name}\b|\b{module}, "{name}"', tests)
 
 
 def test_limits_stand_nowhere_else() -> None:
@@ -370,7 +398,7 @@ def test_index_of_an_xz_file(monkeypatch: Patch) -> None:
         xz.open_map(Memory(image))
 
 
-@pytest.mark.parametrize("size", [1 << 17, (1 << 17) + 1, 1 << 20])
+@pytest.mark.parametrize("size", [zstd._LONGEST_BLOCK, zstd._LONGEST_BLOCK + 1, 1 << 20])
 def test_block_of_a_zstd_frame(tmp_path: Path, size: int) -> None:
     """RFC 8878: 128 KiB at most. A block that is one byte, repeated, takes 4 bytes and claims what it likes."""
     repeated = b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", size) + (size << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"A"
@@ -378,10 +406,10 @@ def test_block_of_a_zstd_frame(tmp_path: Path, size: int) -> None:
     path.write_bytes(repeated * 2)
     with pytest.raises(IsofsError) as caught:
         open_image(str(path))
-    assert ("no zstd block" in str(caught.value)) == (size > 1 << 17)
+    assert ("no zstd block" in str(caught.value)) == (size > zstd._LONGEST_BLOCK)
 
 
-@pytest.mark.parametrize("frames", [(1 << 24) + 1, 99_999_999, 10**30])
+@pytest.mark.parametrize("frames", [chd_tracks._MOST_FRAMES + 1, 99_999_999, 10**30])
 def test_frames_of_a_chd_track(frames: int) -> None:
     disc = bytes(8 * 2448)
     image = chd.version_5(
@@ -419,6 +447,103 @@ def test_sector_of_a_session_that_tells_no_place(tmp_path: Path, monkeypatch: Pa
     path.write_bytes(image)
     with open_image(str(path)) as opened:
         assert not opened.tracks
+
+
+def test_header_of_a_dictzip_file() -> None:
+    disc = sample_disc(4)
+    sound = dictzip(disc, 3000)
+    behind = 12 + int.from_bytes(sound[10:12], "little")
+    for n, found in ((1, True), (gzip._LONGEST_HEADER - behind - 1, True), (gzip._LONGEST_HEADER - behind, False)):
+        named = bytearray(sound[:behind] + b"n" * n + b"\0" + sound[behind:])
+        named[3] |= 8  # FNAME
+        assert (gzip.open_map(Memory(bytes(named)), WISHES).format == "dictzip") == found
+
+
+def test_member_of_a_bgzf_file() -> None:
+    for size, found in ((gzip._BGZF_BLOCK, True), (gzip._BGZF_BLOCK + 1, False)):
+        image = bgzf_member(bytes(size)) + bgzf_member(bytes(100)) + bgzf_member(b"")
+        assert (gzip.open_map(Memory(image), WISHES).format == "BGZF") == found
+
+
+def test_padding_behind_a_stream_of_an_xz_file() -> None:
+    image = lzma.compress(sample_disc(4), preset=0)
+    most = xz._PADDING - 12  # the footer is in what is looked through
+    xz.open_map(Memory(image + bytes(most)))
+    with pytest.raises(ImageError, match="no footer"):
+        xz.open_map(Memory(image + bytes(most + 4)))
+
+
+@pytest.mark.parametrize("padding", [0, 4])
+def test_many_small_streams_of_an_xz_file_take_no_large_reads(padding: int) -> None:
+    image = lzma.compress(sample_disc(4), preset=0) + (lzma.compress(b"", preset=0) + bytes(padding)) * 300
+    source = Memory(image)
+    xz.open_map(source)
+    assert sum(n for n, _ in source.reads) < limits.MIB
+
+
+def test_blocks_of_a_zso_image_that_tell_its_codec() -> None:
+    """All blocks but the last are stored plain: it would take a look at each of them to find that one."""
+    disc = sample_disc(8 * zso._SAMPLES * zso._SEARCHED)
+    source = Memory(make_zso(disc, plain_every=1))
+    zso.open_map(source)
+    assert len(source.reads) < 2 * zso._SAMPLES * zso._SEARCHED
+    blocks = 8 * zso._SAMPLES * zso._SEARCHED
+    assert sum(n for n, _ in source.reads) < blocks * 2048 // 4
+
+
+def test_sectors_in_which_descriptors_are_looked_for(tmp_path: Path) -> None:
+    """Those of UDF may stand in front of the volume's, but not any number of them."""
+    disc = Disc()
+    disc.root.file(b"A.;1", b"hello")
+    sound = disc.build()
+    path = tmp_path / "a.iso"
+    most = sectors._DESCRIPTORS
+    assert most == places._DESCRIPTORS == refusals._DESCRIPTORS
+    beginning = b"\0BEA01\1".ljust(SECTOR, b"\0")
+    for at, refused in ((most - 1, True), (most, False)):
+        path.write_bytes(bytes(16 * SECTOR) + bytes(at * SECTOR) + beginning + bytes(40 * SECTOR))
+        with pytest.raises(IsofsError) as caught:
+            open_image(str(path))
+        assert ("UDF" in str(caught.value)) == refused
+    for before, found in ((most - 1, True), (most, False)):
+        source = Memory(sound[: 16 * SECTOR] + bytes(before * SECTOR) + sound[16 * SECTOR :])
+        assert (sectors.find_layout(source) is not None) == found
+        track = sectors.Track(1, "mode 1", 0, source.size // SECTOR, source, 0, SECTOR)
+        assert bool(places._primary(track)) == found
+
+
+def test_sync_patterns_that_are_looked_for() -> None:
+    raw = sheets.stored(sheets.iso(), "1/2352")
+    for before in (sectors._SYNC_SEARCH - 3 * 2352, sectors._SYNC_SEARCH):
+        source = Memory(b"\1" * before + raw)
+        assert (sectors.find_raw(source) is not None) == (before < sectors._SYNC_SEARCH)
+        assert source.reads[0] == (sectors._SYNC_SEARCH, 0)
+
+
+def test_hunks_that_a_short_map_of_a_chd_image_claims() -> None:
+    image = bytearray(chd.version_5([chd.Hunk(4, bytes(4096))], 4096, 4096))
+    at = int.from_bytes(image[40:48], "big")
+    length = int.from_bytes(image[at : at + 4], "big")
+    most = 8 * length * chd_map._MOST_IN_A_BIT
+    for hunks, refused in ((most, False), (most + 1, True)):
+        image[32:40] = (4096 * hunks).to_bytes(8, "big")
+        with pytest.raises(ImageError) as caught:
+            chd_reader.open_map(Memory(bytes(image)))
+        assert (f"for {hunks} hunks" in str(caught.value)) == refused
+
+
+def test_sector_where_a_track_of_a_sheet_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.nrg"
+    data = sheets.iso()
+    last = tracks._SECTORS - len(data) // SECTOR
+    for start in (last, last + 1):
+        path.write_bytes(sheets.nrg([sheets.Entry(1, "2048", data, start=start)]))
+        if start == last:
+            with open_image(str(path)) as image:
+                assert image.tracks[0].end == tracks._SECTORS
+        else:
+            with pytest.raises(ImageError, match="no disc has one"):
+                open_image(str(path))
 
 
 def checked(path: Path, capsys: pytest.CaptureFixture[str]) -> str:

@@ -48,12 +48,14 @@ _MAGIC: Final = b"\x1f\x8b\x08"
 _NAME, _COMMENT, _HEADER_CRC, _EXTRA = 8, 16, 2, 4
 _FIXED: Final = 10
 _LONGEST_HEADER: Final = 128 * limits.KIB
+"""Bytes in which the header of a dictzip file must end: the extra field has 64 KiB at most, names some hundred."""
 _RANDOM_ACCESS: Final = struct.Struct("<HHH")
 _END_OF_DEFLATE: Final = 2
 _TRAILER: Final = struct.Struct("<II")
 
 _BGZF: Final = struct.Struct("<3sB6xH2sHH")
 _BGZF_BLOCK: Final = 64 * limits.KIB
+"""Decoded bytes of a member, as the format says; a file with larger ones is read as any other gzip file."""
 _GLANCE: Final = 4 * limits.KIB
 """Bytes of a read that looks for the next member: small ones share it, and it is one page of the others."""
 
@@ -61,6 +63,7 @@ _GRID: Final = 256 * limits.KIB
 _SPACING: Final = 1 * limits.MIB
 _WINDOW: Final = 32 * limits.KIB
 _POINTS: Final = limits.INDEX_FILE // _WINDOW - 64
+"""Places to begin from, each with its window, that an index has room for."""
 _BUFFER: Final = 256 * limits.KIB
 """What the library reads at once; it must find a whole header in it."""
 _LONGEST_BLOCK: Final = 256 * limits.MIB

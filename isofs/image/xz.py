@@ -41,7 +41,9 @@ _END: Final = b"YZ"
 _PADDING: Final = 64 * limits.KIB
 """Padding behind a stream that is looked through."""
 _INDEX_SIZE: Final = 18 * limits.MEMBERS
+"""Two numbers of 9 bytes at most for each block."""
 _SLOW: Final = 64 * limits.MIB
+"""Decoded bytes of a block from which on reading is said to be slow: half a second's work."""
 _GRID: Final = 256 * limits.KIB
 _PIECE: Final = 1 * limits.MIB
 _REWRITE: Final = "rewrite it in blocks: xz -dc IMAGE | xz -T0 --block-size=1MiB > NEW.iso.xz"
@@ -129,8 +131,12 @@ def open_map(source: Source, _wishes: Wishes = NO_WISHES) -> BlockMap:
 
 def _stream_before(source: Source, end: int) -> _Stream:
     """The stream that ends, padding left out, at byte `end`."""
-    tail = source.pread(min(end, _PADDING), max(end - _PADDING, 0))
-    unpadded = tail.rstrip(b"\0")
+    tail = unpadded = b""
+    for n in (_FOOTER.size, 1024, _PADDING):  # padding is rare, and there may be many small streams
+        tail = source.pread(min(end, n), max(end - n, 0))
+        unpadded = tail.rstrip(b"\0")
+        if len(unpadded) >= _FOOTER.size:
+            break
     end -= len(tail) - len(unpadded)
     footer = unpadded[-_FOOTER.size :]
     if len(footer) < _FOOTER.size or not footer.endswith(_END):

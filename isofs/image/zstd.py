@@ -50,6 +50,7 @@ _CHECKSUMS, _RESERVED = 0x80, 0x7C
 _LONGEST_HEADER: Final = 18
 _BLOCK_HEADER: Final = 3
 _LONGEST_BLOCK: Final = 128 * limits.KIB
+"""Decoded bytes of a block of a frame (RFC 8878); a repeated byte takes 4 bytes and claims what it likes."""
 _GLANCE: Final = 4 * limits.KIB
 _PIECE: Final = 256 * limits.KIB
 _REWRITE: Final = "rewrite it in frames: zstd -dc IMAGE | pzstd > NEW.iso.zst"

@@ -13,8 +13,8 @@ from isofs.image import Image
 from isofs.image.source import Source, open_stream
 from isofs.volume import open_volume
 from isofs.volume.iso9660.eltorito import image_size, read_catalogue
-from isofs.volume.iso9660.structure import in_descriptors, in_directory, in_path_tables
-from isofs.volume.iso9660.tags import find_tags
+from isofs.volume.iso9660.structure import Survey, in_descriptors, in_directory, in_path_tables, lost_directories
+from isofs.volume.iso9660.tags import FileSums, find_tags
 from isofs.volume.iso9660.volume import Iso9660
 from isofs.volume.tree import ROOT, Attributes, View, Volume, find, path_of, walk
 
@@ -122,6 +122,7 @@ def read_volume(volume: Volume, chance: Random) -> None:
 def read_structure(volume: Iso9660, disc: Source, first_sector: int = 0) -> None:
     """What `isofs check` looks at besides: what is recorded twice, path tables, boot images, checksums."""
     places: set[int] = set()
+    survey = Survey()
     todo, seen = [(ROOT, ROOT)], {ROOT}
     while todo and len(seen) < _STEPS:
         inode, above = todo.pop()
@@ -130,9 +131,10 @@ def read_structure(volume: Iso9660, disc: Source, first_sector: int = 0) -> None
             todo += [(entry.inode, inode) for entry in entries if entry.attributes is None and entry.inode not in seen]
             seen |= {entry.inode for entry in entries}
             places.add(volume.place(inode))
-            list(in_directory(volume, inode, volume.place(above), entries, places))
+            list(in_directory(volume, inode, volume.place(above), entries, survey))
         except IsofsError as error:
             allowed(error)
+    list(lost_directories(volume, survey, places))
     list(in_descriptors(volume, disc, first_sector, disc.size))
     list(in_path_tables(volume, disc, first_sector, places))
     catalogue = read_catalogue(disc, first_sector)
@@ -142,13 +144,23 @@ def read_structure(volume: Iso9660, disc: Source, first_sector: int = 0) -> None
             assert 0 < image_size(disc, image) <= disc.size
         except IsofsError as error:
             allowed(error)
-    tags = find_tags(disc, [first_sector])
+    sums = find_tags(disc, [first_sector]).sums()
     for at in range(0, min(disc.size, 1 << 18), 9999):
         try:
-            tags.feed(at, disc.pread(9999, at))
+            sums.feed(at, disc.pread(9999, at))
         except IsofsError as error:
             allowed(error)
-    tags.finish()
+    sums.finish()
+    try:
+        _, told = volume.told_xattrs(volume.place(ROOT), ROOT)
+    except IsofsError as error:
+        allowed(error)
+        return
+    for value in told.values():
+        of_files = FileSums(disc, value)
+        for index in (0, 1, 2, 1 << 32):
+            if not of_files.damage:
+                assert len(of_files.find(index) or bytes(16)) == 16
 
 
 def sound(attributes: Attributes) -> None:

@@ -365,11 +365,10 @@ class Codecs:
 
 @cache
 def _folder() -> Path:
-    """Where inputs of files lie, in memory; gone when the process ends."""
+    """Where inputs of files lie; gone when the process ends."""
     import atexit
 
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="isofs-fuzz-", dir=base))
+    path = Path(tempfile.mkdtemp(prefix="isofs-fuzz-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 
@@ -406,7 +405,7 @@ class File:
         chance = Random(len(case.data))
         with laid_out(case) as path, ExitStack() as stack:
             try:
-                image = open_image(str(path), cache=limits.CACHE_LEAST, threads=1, wishes=_wishes(chance))
+                image = open_image(str(path), cache=limits.CACHE_LEAST, threads=1, wishes=_wishes(chance, path))
             except IsofsError as error:
                 allowed(error)
                 return _is_sheet(path)
@@ -429,7 +428,10 @@ def _is_sheet(path: Path) -> bool:
         return False
 
 
-def _wishes(chance: Random) -> Wishes:
+def _wishes(chance: Random, path: Path) -> Wishes:
+    parent = path.with_name("p.chd")
+    if parent.exists() and chance.random() < 0.3:
+        return Wishes(keep_index=False, parent=str(parent))
     if chance.random() < 0.7:
         return WISHES
     return Wishes(
@@ -609,6 +611,71 @@ def _change_parts(case: Case, chance: Random) -> Case:
     return changed(case._replace(beside=beside), chance)
 
 
+def _identity(image: bytes) -> bytes:
+    """The SHA-1 of a CHD image, by which it is found as a parent."""
+    at = 80 if image[12:16] == b"\0\0\0\3" else 48 if image[12:16] == b"\0\0\0\4" else 84
+    return image[at : at + 20]
+
+
+def _child(parent: bytes, disc: bytes, size: int = 4096) -> bytes:
+    """An image that leaves out every other hunk of a disc."""
+    hunks = chd.usual(disc, size)
+    hunks = [hunk if i % 2 else chd.Hunk(6, number=i * size // 2048) for i, hunk in enumerate(hunks)]
+    return chd.version_5(hunks, size, len(disc), disc=disc + parent[:124], parent=_identity(parent))
+
+
+def _parent_seeds() -> list[Case]:
+    first = chd.version_5(chd.usual(_PLAIN, 4096), 4096, len(_PLAIN), disc=_PLAIN)
+    large = chd.version_5(chd.usual(_PLAIN, 16384), 16384, len(_PLAIN), disc=_PLAIN)
+    old = chd.old(4, chd.old_usual(_PLAIN, 4096), 4096, len(_PLAIN), disc=_PLAIN)
+    second = _child(first, _PLAIN)
+    absent = range(16, len(_PLAIN) // 2048, 3)
+    plain = chd.uncompressed(_PLAIN, 2048, parent=_identity(first), absent=absent)
+    rows = chd.old_usual(_PLAIN, 4096)
+    rows = [row if i % 3 else chd.Entry(5, number=i) for i, row in enumerate(rows)]
+    found = [
+        (second, {"p.chd": first}),
+        (_child(second, _PLAIN), {"p.chd": second, "q.chd": first}),
+        (_child(large, _PLAIN), {"p.chd": large, "q.chd": first}),
+        (chd.old(4, rows, 4096, len(_PLAIN), disc=_PLAIN[1:], parent=_identity(old)), {"p.chd": old}),
+        (plain, {"p.chd": first}),
+    ]
+    return [
+        Case(
+            child, (range(124), range(104, 124), range(124, len(child))), (range(84), range(104, 124)), beside, "i.chd"
+        )
+        for child, beside in found
+    ]
+
+
+def _change_parents(case: Case, chance: Random) -> Case:
+    """Changes of the child; of a parent, which keeps its SHA-1; of who is whose."""
+    beside = dict(case.beside)
+    kind = chance.randrange(8)
+    if not beside or kind < 2:
+        return changed(case, chance)
+    name = chance.choice(sorted(beside))
+    parent = beside[name]
+    if kind < 5:
+        vital = (range(16), range(48, 68), range(80, 124)) if chance.random() < 0.8 else ()
+        beside[name] = changed(Case(parent, (range(124), range(len(parent))), vital), chance).data
+    elif kind == 5:  # a shorter one, or one with other hunks, that says it is the same
+        disc = _PLAIN[: chance.choice((2048, 4096, len(_PLAIN) // 2, len(_PLAIN)))]
+        size = chance.choice((512, 2048, 4096, 16384, 1 << 20))
+        made = chd.version_5(chd.usual(disc, size), size, len(disc), disc=disc)
+        beside[name] = made[:84] + _identity(parent) + made[104:]
+    elif kind == 6:  # a circle, or a chain that goes on
+        made = _child(chance.choice((parent, case.data, *beside.values())), _PLAIN)
+        beside[name] = made[:84] + _identity(parent) + made[104:]
+    else:
+        hunks = [chd.Hunk(6, number=chance.choice((i, 2 * i, chance.choice(NUMBERS) & 0xFFFFFFFF))) for i in range(36)]
+        data = chd.version_5(
+            hunks, 4096, 36 * 4096 - chance.choice((0, 1, 4095)), disc=_PLAIN, parent=_identity(parent)
+        )
+        case = case._replace(data=data)
+    return case._replace(beside=beside)
+
+
 def _audio_seeds() -> list[Case]:
     return [*_cue_seeds(), *_gdi_seeds(), *_mds_seeds()[:1]]
 
@@ -754,6 +821,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "cdi": File(_cdi_seeds, _fixed_end(8)),
     "sectors": File(_sector_seeds, changed),
     "parts": File(_part_seeds, _change_parts),
+    "parents": File(_parent_seeds, _change_parents),
     "audio": File(_audio_seeds, _change_sheet, View(audio=True)),
     "descriptors": Tree("plain", "joliet", "descriptors", "512", "1024", hot=2),
     "records": Tree("plain", "joliet", "512", "1024", change=discs.change_records),

@@ -34,6 +34,7 @@ _OFFSETS: Final = {2048: 0, 2064: 0, 2144: 0, 2056: 8, 2332: 8, 2336: 8, 2432: 8
 _WHOLE: Final = (RAW, RAW + 96, RAW + 16)
 _MODE_2: Final = (2056, 2332, 2336, 2432, 2324, 2420)
 _SECTORS: Final = limits.DISC_SIZE // SECTOR
+"""Sectors of a disc, so that places which are sums of large numbers stay those of one."""
 
 
 def session_gap(session: int) -> int:
