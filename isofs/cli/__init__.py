@@ -60,6 +60,8 @@ def build_parser(wanted: str = "") -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and gives its exit code (the table is in the README)."""
     _open_standard_streams()
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _dropped
     args = Namespace()
     try:
         try:
@@ -134,6 +136,17 @@ def _open_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number: this one
     sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115 - for as long as the process lives
     sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+
+
+def _dropped(error: sys.UnraisableHookArgs) -> None:
+    """Interrupts once more, a moment later: Python drops what is raised in its callbacks, of an import for instance."""
+    if not issubclass(error.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(error)
+        return
+    import signal
+
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def _drop_output() -> None:

@@ -84,19 +84,19 @@ def _write(image: Image, path: str, force: bool) -> None:
     data = image.data
     directory = os.path.dirname(path)
     made = os.path.join(directory, f".isofs-{secrets.token_hex(8)}.part")
-    try:
-        _refuse_what_is_there(image, path, force)
-        space = os.statvfs(directory)
-        if space.f_blocks and space.f_bavail * space.f_frsize < data.size:
-            raise SystemRefused(
-                f"{data.size} bytes are needed, {space.f_bavail * space.f_frsize} are free",
-                "choose another directory, or free some",
-                path=directory,
-            )
-        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise UsageError(os.strerror(error.errno or 0), "choose another name for the file", path=path) from None
-    try:
+    try:  # from here on, since a signal may come at any time
+        try:
+            _refuse_what_is_there(image, path, force)
+            space = os.statvfs(directory)
+            if space.f_blocks and space.f_bavail * space.f_frsize < data.size:
+                raise SystemRefused(
+                    f"{data.size} bytes are needed, {space.f_bavail * space.f_frsize} are free",
+                    "choose another directory, or free some",
+                    path=directory,
+                )
+            fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise UsageError(os.strerror(error.errno or 0), "choose another name for the file", path=path) from None
         with open(fd, "wb", buffering=0) as file:
             for offset, piece in _pieces(data):
                 for at in range(0, len(piece), _HOLE):
@@ -112,7 +112,7 @@ def _write(image: Image, path: str, force: bool) -> None:
             raise SystemRefused("no space left", "free some and convert again", path=path) from None
         raise SystemRefused(os.strerror(error.errno or 0), path=path) from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it is not there, nearly always
             os.unlink(made)
 
 

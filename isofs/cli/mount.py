@@ -33,21 +33,24 @@ def run(args: Namespace) -> int:
 def run_mount(args: Namespace, *, foreground: bool = False, debug: bool = False, fake: bool = False) -> int:
     """Mounts `args.image` on `args.mountpoint`; `fake` leaves out the mount itself.
 
-    The image is opened, and refused, before FUSE is looked at.
+    The mount point is looked at first, since the image may take its time; the image before FUSE.
     """
-    from ..mount.mounts import resolved
+    from ..mount.mounts import check_mountpoint, remove_dead, resolved
     from ..mount.options import parse_options
 
     options = parse_options(args.options)
     if options.setuid:
         _become(options.setuid)
+    mountpoint = resolved(args.mountpoint)
+    check_mountpoint(mountpoint, force=options.force and not fake)
     with opened(args, options) as (image, volume, _):
         try:
             from ..mount import serve
         except ImportError as error:
             raise SystemRefused(f"mounting needs the Python package {error.name}", "install it with pip") from None
-        mountpoint = resolved(args.mountpoint)
-        serve.check_mountpoint(mountpoint, force=options.force and not fake)
+        if options.force and not fake:
+            remove_dead(mountpoint)
+        check_mountpoint(mountpoint)
         if not fake:
             serve.mount(image, volume, mountpoint, options, foreground=foreground, debug=debug)
     return EXIT_OK

@@ -21,5 +21,6 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], object]]:
     except ImportError:
         yield lambda _: None
         return
+    tqdm.monitor_interval = 0  # no thread of its own: it would stay outside the daemon's fence
     with tqdm(desc=title or None, total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False) as bar:
         yield bar.update

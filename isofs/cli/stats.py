@@ -64,5 +64,6 @@ def _nobody(path: str) -> MountFailed:
 
     if state_of(path) == "dead":
         return MountFailed("a dead mount is here", f"run: isofs umount {shlex.quote(path)}", path=path)
-    remedy = "an older isofs serves it, or one in another network namespace; mount it again"
-    return MountFailed("the mount tells no counters", remedy, path=path)
+    reason = "the mount tells no counters: its daemon has a network namespace of its own, or is of an older isofs"
+    remedy = f"run: nsenter --net --target PID isofs stats {shlex.quote(path)} with the daemon's PID"
+    return MountFailed(reason, remedy, path=path)

@@ -54,6 +54,9 @@ Block = bytes | ImageError
 Row = tuple[int, int, int, int, int]
 """Position and stored bytes of a block, its kind, its check (see `Rows`), and how many bytes it decodes to."""
 
+_DECOMPRESSOR: Final = 16_384
+"""Bytes that libdeflate works in, about."""
+
 SPEED: Final = {
     PLAIN: 2000,
     ZERO: 2000,
@@ -220,6 +223,7 @@ def _inflate_with(kind: int, stored: bytes | memoryview, block_size: int) -> byt
     if library is None:
         return None
     inflate = library.deflate_decompress if kind == DEFLATE else library.zlib_decompress
+    bytearray(_DECOMPRESSOR)  # a MemoryError here; the library would crash
     try:
         return bytes(inflate(stored, block_size))
     except library.DeflateError:

@@ -6,6 +6,8 @@ import os
 from typing import Final
 
 try:
+    import inspect  # noqa: F401 - Cython's modules load it, and crash where a signal interrupts that
+
     from . import _decode
 except ImportError:  # it takes a C compiler, libdeflate and liblz4 to build
     _decode = None  # type: ignore[assignment]

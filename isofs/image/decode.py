@@ -17,6 +17,7 @@ Contract of `Slots`:
 
 from __future__ import annotations
 
+import _thread
 import threading
 import weakref
 from array import array
@@ -82,7 +83,7 @@ class Slots:
         self._queue = _Queue()
         self._changed = self._queue.changed
         self._threads = threads
-        self._workers: list[threading.Thread] = []
+        self._workers: list[_thread.LockType] = []
         weakref.finalize(self, self._queue.stop)
 
     def load(self, slot: int, rows: Rows, block_size: int, total: int) -> int:
@@ -181,9 +182,8 @@ class Slots:
         """Ends the workers. False if one of them is left behind, waiting for storage that does not answer."""
         until = monotonic() + (0 if self._queue.stopped else _END)
         self._queue.stop()
-        for worker in self._workers:
-            worker.join(max(until - monotonic(), 0))
-        return not any(worker.is_alive() for worker in self._workers)
+        self._workers = [ended for ended in self._workers if not ended.acquire(timeout=max(until - monotonic(), 0))]
+        return not self._workers
 
     def _start(self) -> bool:
         """Starts the workers, as many as there may be. False if there are none."""
@@ -274,20 +274,27 @@ class _Queue:
             self.changed.notify_all()
 
 
-def _worker(queue: _Queue, slots: weakref.ref[Slots]) -> threading.Thread:
-    """Starts a worker."""
+def _worker(queue: _Queue, slots: weakref.ref[Slots]) -> _thread.LockType:
+    """Starts a worker, and gives a lock that is free when it has ended.
+
+    `Thread.start` would wait until it has begun: for ever, if it has no memory to begin with.
+    """
+    ended = _thread.allocate_lock()
+    ended.acquire()
 
     def run() -> None:
-        while (entry := queue.take()) is not None:
-            owner = slots()
-            if owner is not None:
-                owner.work(*entry)
-            del owner
-            queue.done()
+        try:
+            while (entry := queue.take()) is not None:
+                owner = slots()
+                if owner is not None:
+                    owner.work(*entry)
+                del owner
+                queue.done()
+        finally:
+            ended.release()
 
-    thread = threading.Thread(target=run, name="isofs-decode", daemon=True)
-    thread.start()
-    return thread
+    _thread.start_new_thread(run, ())
+    return ended
 
 
 def indexed_rows(

@@ -50,7 +50,9 @@ def in_background(serve: Serve, keep: Collection[int], blocked: Collection[signa
         _child(serve, keep, blocked, report_to)
     os.close(report_to)
     try:
-        ready, _, _ = select.select([reports], [], [], _ANSWER_WITHIN)
+        poller = select.poll()
+        poller.register(reports, select.POLLIN)
+        ready = poller.poll(_ANSWER_WITHIN * 1000)
         report = _read_all(reports) if ready else b""
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+import select
+import shlex
+import stat
 from typing import Final, NamedTuple
 
 from ..errors import MountFailed, SystemRefused, UsageError
 
 FILE_SYSTEM: Final = "fuse.isofs"
+FUSE: Final = os.makedev(10, 229)
+"""The number of /dev/fuse."""
 _MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
 _LINKS: Final = 40
@@ -83,6 +89,58 @@ def state_of(path: str) -> str:
     thread.start()
     thread.join(_PATIENCE)
     return answer[0] if answer else "not answering"
+
+
+def check_mountpoint(path: str, *, force: bool = False) -> None:
+    """Raises `MountFailed` and `UsageError` for what is no directory, a dead mount, or a mount of ours.
+
+    With `force` not for a dead mount of ours: see `remove_dead`.
+    """
+    fd = handed_over(path)
+    if fd is not None:
+        if not _is_mounted(fd):
+            raise UsageError("no mount of FUSE", "name a directory", path=path)
+        return
+    above = mount_at(path)
+    quoted = shlex.quote(path)
+    if above is not None and above.file_system.startswith("fuse"):
+        ours = above.file_system == FILE_SYSTEM
+        state = state_of(path)
+        if state == "dead" and ours and force:
+            return
+        if state == "dead" and ours:
+            raise MountFailed("a dead mount is here", f"run: isofs umount {quoted}, or mount with -o force", path=path)
+        if state == "dead":
+            raise MountFailed(f"a dead mount of {above.file_system} is here", f"run: umount {quoted}", path=path)
+        if ours:
+            raise MountFailed("an image is mounted here already", f"run: isofs umount {quoted}", path=path)
+        if state:
+            raise MountFailed(f"the mount of {above.file_system} here is {state}", "look at its process", path=path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            raise UsageError("permission denied", "choose a directory of your own", path=path) from None
+        remedy = f"run: mkdir {quoted}" if error.errno == errno.ENOENT else "choose another directory"
+        raise MountFailed(f"no mount point: {os.strerror(error.errno or 0).lower()}", remedy, path=path) from None
+    if not stat.S_ISDIR(mode):
+        raise MountFailed("no mount point: not a directory", "name a directory", path=path)
+
+
+def _is_mounted(fd: int) -> bool:
+    """Whether a descriptor is that of a mount; FUSE shows an error on one that is not, or not any more."""
+    with contextlib.suppress(OSError):
+        status = os.fstat(fd)
+        poller = select.poll()
+        poller.register(fd, 0)
+        return stat.S_ISCHR(status.st_mode) and status.st_rdev == FUSE and not poller.poll(0)
+    return False
+
+
+def remove_dead(path: str) -> None:
+    """Takes away all dead mounts of ours that are uppermost on a resolved path. Raises what `unmount` does."""
+    while (above := mount_at(path)) is not None and above.file_system == FILE_SYSTEM and state_of(path) == "dead":
+        unmount(path, lazily=True)
 
 
 def handed_over(mountpoint: str) -> int | None:

@@ -11,9 +11,11 @@ awaiting anything, so **after a slice is made nothing may be awaited here**.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import logging
+import mmap
 import os
 import stat
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -33,6 +35,7 @@ from ..volume.tree import ROOT, Attributes, Entry, Volume, attributes_of, path_o
 from .counters import Counters
 from .options import DEFAULTS, Options
 from .waiting import BRIEFLY, SPIN, Waiting
+from .workers import Workers
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +52,9 @@ _READERS: Final = 16
 _FINDERS: Final = 4
 """Threads that may wait for names and attributes: of their own, since directories are parsed one after another."""
 
+_PIECE: Final = 256 * limits.KIB
+_PIECES: Final = 16
+"""Pieces of the reserve, and bytes of each."""
 _XATTRS: Final = (b"user.", b"trusted.", b"system.posix_acl_")
 """What names of attributes begin with."""
 _NO_FAILURES: Final = frozenset((errno.ENODATA, errno.ENOSYS, errno.EOPNOTSUPP))
@@ -74,6 +80,7 @@ def answering(handler: Handler[P, T]) -> Handler[P, T]:
             await operations.say_once(error, *operations.subject(name, args))
             raise operations.failure(name, error.errno) from None
         except MemoryError:
+            operations.reserve.give()
             raise operations.failure(name, errno.ENOMEM) from None
         except OSError as error:
             log.warning("%s: %s", handler.__name__, error)
@@ -112,6 +119,10 @@ class Operations(pyfuse3.Operations):
         self.enable_acl = volume.has_xattrs
         self._ready = ready
         self._waiting = waiting or Waiting()
+        self.reserve = Reserve()
+        self._waiting.short = self.reserve.give
+        self.workers = Workers()
+        """The threads that wait for storage."""
         self._readers = trio.CapacityLimiter(_READERS)
         self._finders = trio.CapacityLimiter(_FINDERS)
         self._handles = count(1)
@@ -166,7 +177,7 @@ class Operations(pyfuse3.Operations):
         except NotReady:
             return await self._elsewhere(self._finders, functools.partial(question, *args, **kwargs))
 
-    async def _elsewhere(self, workers: trio.CapacityLimiter, question: Callable[[], T]) -> T:
+    async def _elsewhere(self, limiter: trio.CapacityLimiter, question: Callable[[], T]) -> T:
         """Asks by a thread that may wait; meanwhile another task takes requests."""
 
         def asked() -> T:
@@ -177,7 +188,8 @@ class Operations(pyfuse3.Operations):
 
         self._waiting.handover()
         self.counters.elsewhere += 1
-        return await trio.to_thread.run_sync(asked, limiter=workers, abandon_on_cancel=True)
+        async with limiter:
+            return await self.workers.run(asked)
 
     # --- names and attributes ---------------------------------------------------------------------------------------
 
@@ -192,6 +204,8 @@ class Operations(pyfuse3.Operations):
             return self._entry(await self._ask(self._volume.attributes, parent_inode))
         if name == b"..":
             return self._entry(await self._ask(self._attributes_of_parent, parent_inode))
+        if len(name) > limits.NAME_SHOWN:  # as statfs tells; the kernel asks for longer ones too
+            raise FUSEError(errno.ENAMETOOLONG)
         found = await self._ask(self._volume.lookup, parent_inode, name)
         return self._absent if found is None else self._entry(found)
 
@@ -416,6 +430,36 @@ class Operations(pyfuse3.Operations):
     write: Any = _read_only
     setxattr: Any = _read_only
     removexattr: Any = _read_only
+
+
+class Reserve:
+    """Room in this process for the time when the system denies it more: trio, unlike a handler, needs what it asks for.
+
+    It is given away in small pieces, so that what is large does not get it. Nothing is ever written to it.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[mmap.mmap] = []
+        self.take()
+
+    def take(self) -> None:
+        """Has all of it again, if the system gives it."""
+        with contextlib.suppress(OSError):
+            while len(self._pieces) < _PIECES:
+                self._pieces.append(_room(_PIECE))
+
+    def give(self) -> None:
+        """Gives pieces away until what is small finds room."""
+        while self._pieces:
+            try:
+                _room(_PIECE // 2).close()
+                return
+            except (OSError, MemoryError):
+                self._pieces.pop().close()
+
+
+def _room(size: int) -> mmap.mmap:
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class _Kept(Generic[K, V]):

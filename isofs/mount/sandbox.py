@@ -6,8 +6,8 @@ just before the first request is answered, while there is one thread, the proces
 - capabilities, the bounding set too, and the gaining of privileges by programs (no_new_privs);
 - all files but the program's own code (Landlock): it opens none, not even for reading, connects to no TCP port and to
   no abstract socket, and signals no other process, as far as the kernel knows these (Linux 5.13, 6.7 and 6.12);
-- programs, processes of its own, looks into other processes, and sockets but Unix datagrams, which syslog takes
-  (seccomp; x86-64 and arm64).
+- programs, processes of its own, looks into other processes and limits for them, and sockets but Unix datagrams, which
+  syslog takes (seccomp; x86-64 and arm64).
 
 What a kernel does not have is passed over and told in the log; a mount never fails of it.
 
@@ -27,7 +27,6 @@ import contextlib
 import errno
 import logging
 import os
-import select
 import shlex
 import signal
 import socket
@@ -250,8 +249,8 @@ FORBIDDEN: Final = {
     "vfork": (58, -1),
 }
 """System calls that are answered with EPERM, and their numbers on `MACHINES`; -1: there is none."""
-LOOKED_AT: Final = {"clone": (56, 220), "clone3": (435, 435), "socket": (41, 198)}
-"""Those whose arguments decide: threads and Unix datagrams are allowed."""
+LOOKED_AT: Final = {"clone": (56, 220), "clone3": (435, 435), "prlimit64": (302, 261), "socket": (41, 198)}
+"""Those whose arguments decide: threads, limits of its own and Unix datagrams are allowed."""
 _X32: Final = 0x4000_0000
 _CLONE_THREAD: Final = 0x1_0000
 _NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24
@@ -279,10 +278,14 @@ def program(machine: str) -> bytes:
         *((_EQUAL, number, "deny", "") for number in forbidden),
         (_EQUAL, known["clone3"], "unknown", ""),
         (_EQUAL, known["clone"], "clone", ""),
+        (_EQUAL, known["prlimit64"], "limits", ""),
         (_EQUAL, known["socket"], "socket", "allow"),
         "clone",
         (_LOAD, _FIRST, "", ""),
         (_ANY_OF, _CLONE_THREAD, "allow", "deny"),
+        "limits",
+        (_LOAD, _FIRST, "", ""),
+        (_EQUAL, 0, "allow", "deny"),  # a limit of another process can end it
         "socket",
         (_LOAD, _FIRST, "", ""),
         (_EQUAL, socket.AF_UNIX, "", "deny"),
@@ -397,8 +400,10 @@ class Unmounter:
         if self._connection is None:
             return
         self._connection.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError), open(os.pidfd_open(self._process), "rb", buffering=0) as ended:
-            if select.select([ended], [], [], _LAST)[0]:
+        from .stats import ended  # imported long since, by who serves
+
+        with contextlib.suppress(OSError):
+            if ended(os.pidfd_open(self._process), _LAST):
                 os.waitpid(self._process, os.WNOHANG)
 
 

@@ -7,10 +7,8 @@ and end. A crash leaves a dead mount (ENOTCONN), never an empty directory that a
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -18,20 +16,20 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic_ns
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import pyfuse3
 import trio
 
 from .. import limits
-from ..errors import IsofsError, MountFailed, SystemRefused, UsageError
+from ..errors import EXIT_SYSTEM, IsofsError, MountFailed, SystemRefused, UsageError
 from ..image import Image
 from ..image.source import never_wait
 from ..volume.iso9660.names import printable
 from ..volume.tree import Finding, Volume
 from .daemon import in_background
 from .log import to_stderr
-from .mounts import FILE_SYSTEM, Mount, handed_over, mount_at, mount_behind, source_of, state_of, unmount
+from .mounts import Mount, handed_over, mount_at, mount_behind, remove_dead, source_of
 from .notify import Manager
 from .operations import Operations
 from .options import Options
@@ -42,6 +40,8 @@ from .waiting import Waiting, worthwhile
 _M_ARENA_MAX: Final = -8
 _BUSY: Final = 10
 """Seconds that open files are served after a signal."""
+_DESCRIPTORS: Final = 16
+"""Descriptors that must be free for a mount to start; it keeps ten of them."""
 _REST: Final = 5
 """Seconds without an open file after which memory is given back."""
 _UNDER_WAY: Final = 1
@@ -66,6 +66,7 @@ def mount(
     handed = handed_over(mountpoint)
     if handed is None:
         check_fuse()
+    _check_descriptors()
     manager = Manager()
 
     def tell(pid: int) -> None:
@@ -80,48 +81,20 @@ def mount(
         serve(lambda: None, threading.Thread(target=tell, args=(os.getpid(),), daemon=True).start)
     else:
         keep = [file.fileno() for file in image.files] + ([] if handed is None else [handed])
-        tell(in_background(serve, keep, _BLOCKED))  # here: an automount lets us through, and would not let the daemon
+        try:
+            pid = in_background(serve, keep, _BLOCKED)
+        except IsofsError:
+            if handed is None:
+                with contextlib.suppress(IsofsError):
+                    remove_dead(mountpoint)  # of a daemon that was killed before it answered
+            raise
+        tell(pid)  # here: an automount lets us through, and would not let the daemon
 
 
 def _look_at(mountpoint: str) -> None:
     """Has the kernel learn the root's attributes: before that it holds no permissions, which an overlay would copy."""
     with contextlib.suppress(OSError):
         os.stat(mountpoint)
-
-
-def check_mountpoint(path: str, *, force: bool = False) -> None:
-    """Raises `MountFailed` for what is no directory, a dead mount, or a mount of ours.
-
-    With `force` a dead mount of ours is taken away.
-    """
-    if handed_over(path) is not None:
-        return
-    above = mount_at(path)
-    quoted = shlex.quote(path)
-    if above is not None and above.file_system.startswith("fuse"):
-        ours = above.file_system == FILE_SYSTEM
-        state = state_of(path)
-        if state == "dead" and ours and force:
-            unmount(path, lazily=True)
-            check_mountpoint(path, force=True)
-            return
-        if state == "dead" and ours:
-            raise MountFailed("a dead mount is here", f"run: isofs umount {quoted}, or mount with -o force", path=path)
-        if state == "dead":
-            raise MountFailed(f"a dead mount of {above.file_system} is here", f"run: umount {quoted}", path=path)
-        if ours:
-            raise MountFailed("an image is mounted here already", f"run: isofs umount {quoted}", path=path)
-        if state:
-            raise MountFailed(f"the mount of {above.file_system} here is {state}", "look at its process", path=path)
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        if error.errno == errno.EACCES:
-            raise UsageError("permission denied", "choose a directory of your own", path=path) from None
-        remedy = f"run: mkdir {quoted}" if error.errno == errno.ENOENT else "choose another directory"
-        raise MountFailed(f"no mount point: {os.strerror(error.errno or 0).lower()}", remedy, path=path) from None
-    if not stat.S_ISDIR(mode):
-        raise MountFailed("no mount point: not a directory", "name a directory", path=path)
 
 
 def check_fuse() -> None:
@@ -139,6 +112,19 @@ def check_fuse() -> None:
         raise UsageError(
             f"permission denied (mode {stat.S_IMODE(mode):04o})", "ask the administrator, or run as root", path=device
         )
+
+
+def _check_descriptors() -> None:
+    """Raises `SystemRefused` where so few files may be open that starting would fail half-way."""
+    taken: list[int] = []
+    try:
+        taken.extend(os.eventfd(0) for _ in range(_DESCRIPTORS))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise SystemRefused(reason, "allow more, with ulimit -n or LimitNOFILE=") from None
+    finally:
+        for fd in taken:
+            os.close(fd)
 
 
 # --- serving --------------------------------------------------------------------------------------------------------
@@ -168,13 +154,15 @@ def _serve(
     # From here to the receivers a signal would leave a dead mount.
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     _init(operations, mountpoint, _libfuse_options(image, options, debug=debug))
-    if options.spin and worthwhile() and not waiting.install():
-        log.info("another pyfuse3 than those we know: waiting as it does")
-    own = mount_at(mountpoint) if handed_over(mountpoint) is None else mount_behind(mountpoint)
-    setting = None if options.readahead is None else _read_ahead_setting(own)
-    telling = Telling(image, operations, options, mountpoint, own)
-    unmounter = Unmounter(own)
+    handed = handed_over(mountpoint) is not None
+    unmounter = Unmounter(None)
+    prepared = False
     try:
+        if options.spin and worthwhile() and not waiting.install():
+            log.info("another pyfuse3 than those we know: waiting as it does")
+        unmounter.own = own = mount_behind(mountpoint) if handed else mount_at(mountpoint)
+        setting = None if options.readahead is None else _read_ahead_setting(own)
+        telling = Telling(image, operations, options, mountpoint, own)
         mounted()
 
         def report(finding: Finding) -> None:
@@ -183,16 +171,26 @@ def _serve(
         volume.findings.report = report
         never_wait()
         _one_arena()
+        sys.unraisablehook = _lost
         if options.sandbox:
             manager.connect()
             telling.prepare()
+        prepared = True
+        if options.sandbox:
             fence(unmounter)
         trio.run(_until_unmounted, unmounter, operations, image, telling, options, manager)
     finally:
         manager.tell(STOPPING=1, STATUS="unmounted")
         unmounter.close()
-        # By then the mount is out of the tree, or we crashed and it must stay there, dead.
-        pyfuse3.close(unmount=False)
+        # Out of the tree by then, or we crashed and it must stay there, dead; unless nobody could use it yet.
+        pyfuse3.close(unmount=not prepared and not handed)
+
+
+def _lost(error: Any) -> None:
+    """Ends the process where pyfuse3 had no memory to call us: whoever asks would wait for an answer for ever."""
+    if issubclass(error.exc_type, MemoryError):  # who called is not always told: that needs memory too
+        os._exit(EXIT_SYSTEM)
+    sys.__unraisablehook__(error)
 
 
 def _read_ahead_setting(own: Mount | None) -> IO[str] | None:
@@ -279,6 +277,7 @@ async def _until_unmounted(
     unmounter: Unmounter, operations: Operations, image: Image, telling: Telling, options: Options, manager: Manager
 ) -> None:
     unmounting = trio.Lock()
+    operations.workers.start()
     async with trio.open_nursery() as nursery:
         await nursery.start(_end_on_signal, unmounter, unmounting, operations, manager, nursery.cancel_scope)
         await nursery.start(telling.on_signal)
@@ -304,7 +303,7 @@ async def _end_when_idle(unmounter: Unmounter, unmounting: trio.Lock, operations
         else:
             try:
                 async with unmounting:
-                    if await trio.to_thread.run_sync(unmounter, abandon_on_cancel=True):
+                    if await operations.workers.run(unmounter):
                         log.info("not used for %g seconds: unmounted", timeout)
                         return
             except (IsofsError, OSError):  # the working directory of a process, say
@@ -320,6 +319,7 @@ async def _rest(operations: Operations, image: Image) -> None:
         await trio.sleep(_REST)
         if not operations.open_files and not operations.all_closed.is_set():
             image.rest()
+            operations.reserve.take()
 
 
 async def _end_on_signal(
@@ -340,7 +340,7 @@ async def _end_on_signal(
         # `main` ends by itself when the last user has gone; another signal ends it at once.
         with trio.move_on_after(_BUSY):
             async with unmounting:
-                await trio.to_thread.run_sync(_detach, unmounter, abandon_on_cancel=True)
+                await operations.workers.run(partial(_detach, unmounter))
             async for _ in signals:
                 break
         pyfuse3.terminate()

@@ -25,6 +25,8 @@ from .mounts import Mount
 
 PATIENCE: Final = 5.0
 """Seconds for the daemon to answer."""
+_MOMENT: Final = 1.0
+"""Seconds for the daemon to show that it serves a mount, to whoever unmounts it."""
 _LONGEST: Final = 1 << 20
 """Bytes of an answer."""
 _CREDENTIALS: Final = struct.Struct("iII")
@@ -68,21 +70,31 @@ def ask(mount: Mount) -> dict[str, Any] | None:
 
 
 def daemon_of(mount: Mount) -> tuple[int, int] | None:
-    """The process that serves a mount, and a descriptor that tells of its end (pidfd_open(2)); None if none is seen."""
+    """The process that serves a mount, and a descriptor that tells of its end (pidfd_open(2)); None if none is seen.
+
+    It shows that by an answer. The daemon of a mount that has gone gives none: it may still have the name, since the
+    kernel gives device numbers out anew.
+    """
+    until = time.monotonic() + _MOMENT
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            if not _connected(connection, address(mount.device), time.monotonic() + PATIENCE):
+            if not _connected(connection, address(mount.device), until):
                 return None
             pid, user = peer_of(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS_SIZE))
-            return (pid, os.pidfd_open(pid)) if pid and user in (0, mount.user) else None
+            connection.settimeout(_left(until))
+            if pid and user in (0, mount.user) and connection.recv(1):
+                return pid, os.pidfd_open(pid)
         except OSError:  # it does not answer, or has just gone
-            return None
+            pass
+    return None
 
 
 def ended(daemon: int, patience: float) -> bool:
-    """Whether the process of a descriptor of `daemon_of` ends within `patience` seconds. Closes the descriptor."""
+    """Whether the process of a descriptor of pidfd_open(2) ends within `patience` seconds. Closes the descriptor."""
     with open(daemon, "rb", buffering=0):
-        return bool(select.select([daemon], [], [], patience)[0])
+        poller = select.poll()
+        poller.register(daemon, select.POLLIN)
+        return bool(poller.poll(patience * 1000))
 
 
 def _connected(connection: socket.socket, name: str, until: float) -> bool:

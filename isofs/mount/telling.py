@@ -25,7 +25,7 @@ import trio
 from ..image import Image
 from ..image.cache import default_workers
 from . import counters, stats
-from .mounts import Mount
+from .mounts import FUSE, Mount
 from .operations import Operations
 from .options import Options
 from .tasks import task_lines
@@ -43,7 +43,6 @@ _PAUSE: Final = 0.1
 """Seconds without another client after one that may not ask: nobody keeps the serving thread busy."""
 _TAKEN: Final = 15
 """Seconds in which the last daemon with our device number must have given its name up."""
-_FUSE: Final = os.makedev(10, 229)
 
 log = logging.getLogger("isofs")
 
@@ -174,7 +173,7 @@ def _device() -> int:
     for fd in map(int, os.listdir("/proc/self/fd")):
         with contextlib.suppress(OSError):  # the listing's own
             status = os.fstat(fd)
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev == _FUSE:
+            if stat.S_ISCHR(status.st_mode) and status.st_rdev == FUSE:
                 return fd
     return -1
 

@@ -17,6 +17,7 @@ asyncio replaces too:
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections import deque
@@ -28,6 +29,7 @@ from typing import Any, Final
 import pyfuse3
 import trio
 
+from ..errors import EXIT_SYSTEM
 from ..image.compiled import compiled
 
 SPIN: Final = 100
@@ -36,6 +38,8 @@ BRIEFLY: Final = 40
 """Microseconds where all cores have work: they are better used for that."""
 _SLEEP: Final = 2
 """Milliseconds."""
+_PAUSE: Final = 0.1
+"""Seconds until memory is asked for again."""
 _TURN: Final = 64
 """Requests after which all other tasks get their turn."""
 
@@ -98,6 +102,8 @@ class Waiting:
         self.lock: _Lock | None = None
         self.spin = SPIN
         """Microseconds that the next wait is awake."""
+        self.short: Callable[[], None] = lambda: None
+        """Called where memory is short."""
         self._event = -1
         self._in_a_row = 0
         self._others = False  # whether other tasks have something to do now
@@ -180,7 +186,18 @@ class _Nursery:
 
     async def _run(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         try:
-            await function(*args)
+            while True:
+                try:
+                    await function(*args)
+                    break
+                except OSError as error:
+                    if error.errno != errno.ENOMEM:  # for the room that a request is read into: it stays where it is
+                        raise
+                    self._waiting.short()
+                    self._waiting.handover()
+                    await trio.sleep(_PAUSE)
+        except MemoryError:  # trio itself had none, and may have lost a task: requests would wait for ever
+            os._exit(EXIT_SYSTEM)
         finally:
             self._waiting.handover()
 

@@ -166,17 +166,21 @@ def test_an_unknown_option_of_o_is_one_line_and_1(name: str, image: Path, target
 
 @pytest.mark.parametrize("name", ["info", "ls", "cat", "extract", "mount"])
 def test_a_missing_image_is_one_line_and_32(name: str, tmp_path: Path, target: Path) -> None:
-    more: dict[str, list[str | Path]] = {"cat": ["big"], "extract": [target], "mount": [target]}
+    more: dict[str, list[str | Path]] = {"cat": ["big"], "extract": [target], "mount": [tmp_path]}
     missing = tmp_path / "missing.iso"
     assert fails(32, name, missing, *more.get(name, [])).startswith(f"{missing}: no such file or directory; ")
 
 
 @pytest.mark.parametrize("name", ["info", "ls", "mount"])
-def test_what_is_no_disc_is_one_line_and_32(name: str, tmp_path: Path, target: Path) -> None:
+def test_what_is_no_disc_is_one_line_and_32(name: str, tmp_path: Path) -> None:
     text = tmp_path / "a\nb.iso"
     text.write_bytes(b"no disc at all\n" * 5000)
-    said = fails(32, name, text, *([target] if name == "mount" else []))
+    said = fails(32, name, text, *([tmp_path] if name == "mount" else []))
     assert said.startswith(f"{tmp_path}/a\\x0ab.iso: ")
+
+
+def test_a_missing_mount_point_is_said_before_the_image_is_opened(tmp_path: Path, target: Path) -> None:
+    assert fails(32, "mount", tmp_path / "missing.iso", target).startswith(f"{target}: no mount point: ")
 
 
 def test_a_disc_inside_a_container_that_is_none_is_one_line_and_32(tmp_path: Path) -> None:

@@ -271,6 +271,47 @@ def test_a_signal_leaves_no_file(number: signal.Signals, image: Path, out: Path,
     assert os.listdir(out.parent) == []
 
 
+AT_THIS_MOMENT: Final = {
+    "the file has been made": """
+make = os.open
+def made(path, *args, **kwargs):
+    fd = make(path, *args, **kwargs)
+    if str(path).endswith(".part"):
+        raise KeyboardInterrupt
+    return fd
+os.open = made
+""",
+    "a module is loaded that the compiled ones load": """
+class Loading:
+    def find_spec(self, name, *_):
+        if name == "inspect":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Loading())
+""",
+    "Python calls back, and drops what is raised then": """
+import time, weakref
+from isofs.cli import convert
+def interrupted(_):
+    raise KeyboardInterrupt
+def write(*args):
+    thing = set()
+    callback = weakref.ref(thing, interrupted)
+    del thing
+    time.sleep(5)
+    convert._write_all = write_all
+write_all, convert._write_all = convert._write_all, write
+""",
+}
+
+
+@pytest.mark.parametrize("moment", list(AT_THIS_MOMENT))
+def test_an_interrupt_at_a_bad_moment_is_one_as_well(moment: str, image: Path, out: Path) -> None:
+    script = f"import os, sys; from isofs.cli import main\n{AT_THIS_MOMENT[moment]}\nsys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([command()[0], "-c", script, "convert", image, out], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (8, b"")
+    assert os.listdir(out.parent) == []
+
+
 # --- the rest -------------------------------------------------------------------------------------------------------
 
 

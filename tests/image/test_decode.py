@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import _thread
 import os
 import random
 import sys
@@ -709,15 +710,15 @@ def test_threads_that_cannot_be_had_are_done_without(
 ) -> None:
     of = behind(3)
     left = [True] * there
-    start = threading.Thread.start
+    start = _thread.start_new_thread
 
-    def limited(thread: threading.Thread) -> None:
+    def limited(run: Callable[[], object], args: tuple[()]) -> int:
         if not left:
             raise RuntimeError("can't start new thread")
         left.pop()
-        start(thread)
+        return start(run, args)
 
-    monkeypatch.setattr(threading.Thread, "start", limited)
+    monkeypatch.setattr(_thread, "start_new_thread", limited)
     for slot in range(SLOTS):
         assert of.slots.queue(slot, False) == bool(there)
     for slot in range(SLOTS):

@@ -63,11 +63,12 @@ class Gate:
         self.threads: set[int] = set()
         self._opened = threading.Event()
         self._loop = threading.get_ident()
+        self._token = trio.lowlevel.current_trio_token()
 
     def __call__(self) -> None:
         if threading.get_ident() == self._loop:
             raise NotReady
-        trio.from_thread.run_sync(self._arrived, threading.get_ident())
+        trio.from_thread.run_sync(self._arrived, threading.get_ident(), trio_token=self._token)
         if not self._opened.wait(LIMIT):
             raise ImageError("nobody opened the gate")
 

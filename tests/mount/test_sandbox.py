@@ -23,7 +23,7 @@ from isofs.mount.options import parse_options
 
 PACKAGE: Final = Path(sandbox.__file__).parents[1]
 INSIDE: Final = """
-import errno, json, logging, os, signal, socket, subprocess, sys, threading
+import errno, json, logging, os, resource, signal, socket, subprocess, sys, threading
 from isofs.mount import sandbox
 def number(question):
     try:
@@ -70,11 +70,13 @@ DENIED: Final = {
     "lambda: socket.socket(socket.AF_UNIX)": "EPERM",
     "lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)": "EPERM",
     "lambda: os.kill(os.getppid(), 0)": "EPERM",
+    "lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU)": "EPERM",
 }
 ALLOWED: Final = (
     "lambda: os.stat('/')",
     "lambda: os.pread(held, 1, 0)",
     "lambda: os.kill(os.getpid(), 0)",
+    "lambda: resource.getrlimit(resource.RLIMIT_CPU)",
     "lambda: socket.socketpair()",
     "lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)",
 )

@@ -75,6 +75,25 @@ def test_the_child_mounts_in_the_callers_process_group_and_leaves_it_then(mounti
     wait_until(lambda: not alive(child), "the daemon ends")
 
 
+MANY_FILES: Final = """
+import os, resource, sys
+from isofs.cli import main
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+sys.exit(any(main(words.split("\\n")) for words in sys.argv[1:]))
+"""
+
+
+def test_the_caller_may_have_any_number_of_files_open(mounting: Mounting, disc: Path) -> None:
+    """select(2) knows descriptors below 1024 only."""
+    point = mounting.point()
+    mount, umount = f"mount\n{disc}\n{point}", f"umount\n{point}"
+    words = [sys.executable, "-c", MANY_FILES, mount, umount, f"{mount}\n-f\n-o\ntimeout=0.2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert (done.returncode, done.stderr) == (0, "isofs: not used for 0.2 seconds: unmounted\n")
+    assert not mounted(point)
+
+
 # --- the service manager --------------------------------------------------------------------------------------------
 
 
@@ -131,6 +150,29 @@ def test_the_manager_hears_nothing_of_a_mount_that_fails(
     manager.setblocking(False)
     with pytest.raises(BlockingIOError):
         manager.recv(4096)
+
+
+FAILING: Final = """
+import sys
+from isofs.cli import main
+from isofs.mount import serve
+def fail(*_):
+    raise OSError(24, "Too many open files")
+serve.Telling = fail
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-f",)])
+def test_a_mount_that_fails_once_it_is_made_is_taken_away(
+    manager: socket.socket, disc: Path, mounting: Mounting, options: tuple[str, ...]
+) -> None:
+    point = mounting.point()
+    words = [sys.executable, "-c", FAILING, "mount", *options, str(disc), str(point)]
+    done = subprocess.run(words, capture_output=True, timeout=LIMIT, check=False)
+    assert done.returncode
+    assert not mounted(point)
+    assert states(manager) == {"STOPPING": "1", "STATUS": "unmounted"}
 
 
 def test_fusermount_does_not_know_the_manager(manager: socket.socket, disc: Path, mounting: Mounting) -> None:

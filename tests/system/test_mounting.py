@@ -706,6 +706,13 @@ def test_a_dead_mount_is_replaced_by_force(dead: Path, disc: Path) -> None:
     assert os.listdir(dead)
 
 
+def test_a_dead_mount_stays_when_the_image_is_no_disc(dead: Path, tmp_path: Path) -> None:
+    """An empty directory would be taken for the truth."""
+    assert fails(32, "mount", "-o", "force", tmp_path / "missing.iso", dead).startswith(f"{tmp_path}/missing.iso: ")
+    with pytest.raises(OSError, match="not connected"):
+        os.listdir(dead)
+
+
 def test_a_living_mount_is_not_replaced_by_force(mounting: Mounting, disc: Path) -> None:
     point = mounting.mount(disc)
     assert "mounted here already" in fails(32, "mount", "-o", "force", disc, point)
@@ -742,11 +749,31 @@ def test_a_missing_mount_point_is_refused_with_what_to_do(disc: Path, tmp_path: 
     assert said.endswith(f"; run: mkdir {tmp_path}/missing")
 
 
+def test_the_mount_point_is_looked_at_before_the_image(disc: Path, tmp_path: Path) -> None:
+    """An image may take its time: a gzip file is read once."""
+    said = fails(32, "mount", tmp_path / "missing.iso", tmp_path / "missing")
+    assert said.startswith(f"{tmp_path}/missing: no mount point: ")
+
+
 def test_a_file_is_no_mount_point(disc: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert fails(32, "mount", disc, tmp_path / "file").startswith(f"{tmp_path}/file: no mount point: not a directory; ")
     said = fails(32, "mount", disc, tmp_path / "file" / "below")
     assert said.startswith(f"{tmp_path}/file/below: no mount point: ")
+
+
+@pytest.mark.parametrize("held", ["/dev/null", "/dev/fuse", ""])
+def test_a_descriptor_that_is_no_mount_is_refused(held: str, disc: Path) -> None:
+    """mount.fuse3(8) hands one over that is mounted already; this one is of something else, not mounted, not there."""
+    require("/dev/fuse")
+    fd = os.open(held or "/dev/null", os.O_RDWR)
+    try:
+        words = command("mount", disc, f"/dev/fd/{fd}")
+        done = subprocess.run(words, capture_output=True, text=True, pass_fds=[fd] if held else [], check=False)
+    finally:
+        os.close(fd)
+    assert done.returncode == 1
+    assert done.stderr == f"isofs: /dev/fd/{fd}: no mount of FUSE; name a directory\n"
 
 
 def test_a_mount_point_with_a_line_feed_is_refused_in_one_line(disc: Path, tmp_path: Path) -> None:

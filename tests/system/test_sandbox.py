@@ -8,7 +8,9 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +21,10 @@ from writers.containers import cso, dax, jiso, zso
 from writers.mounting import LIMIT, Mounting, alive, daemon_of, mounted, succeeds, wait_until, wait_until_gone
 from writers.room import USER, Room
 from writers.sheets import stored
-from writers.tools import require
+from writers.tools import TERMINAL, require
 
+REST: Final = 5.5
+"""Seconds without an open file after which memory has been given back."""
 OWN: Final = "/disc/own"
 """A mount point of the user's."""
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to give up, and can be another user")
@@ -40,6 +44,18 @@ def outside(pid: int) -> list[int]:
     return [int(child) for child in children if b"isofs-unmounter" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+@contextmanager
+def terminal() -> Iterator[int]:
+    """A terminal to write to."""
+    require(TERMINAL)
+    ends = os.openpty()
+    try:
+        yield ends[1]
+    finally:
+        for end in ends:
+            os.close(end)
+
+
 def same(mounted: Path, original: Path) -> bool:
     """Whether the large file is that of the disc's source."""
     return (mounted / "numbered.bin").read_bytes() == (original / "numbered.bin").read_bytes()
@@ -49,14 +65,23 @@ def same(mounted: Path, original: Path) -> bool:
 
 
 @as_root
-@pytest.mark.parametrize("foreground", [False, True])
-def test_each_thread_of_the_daemon_is_held(mounting: Mounting, disc: Path, source: Path, foreground: bool) -> None:
-    image = disc.with_suffix(".cso")
-    image.write_bytes(cso(disc.read_bytes()))
-    point = mounting.foreground(image)[0] if foreground else mounting.mount(image)
-    assert same(point, source)
-    pid = daemon_of(point)
-    held = threads(pid)
+@pytest.mark.parametrize("stays", ["in the background", "in the foreground", "on a terminal"])
+@pytest.mark.parametrize("kind", ["plain", "cso", "gzip"])
+def test_each_thread_of_the_daemon_is_held(
+    mounting: Mounting, disc: Path, source: Path, tmp_path: Path, kind: str, stays: str
+) -> None:
+    """On a terminal a bar shows how far the index of a gzip file is."""
+    image = KINDS[kind](disc.read_bytes(), tmp_path)
+    with terminal() as tty:
+        if stays == "in the background":
+            point = mounting.mount(image, "-o", "noindexcache")
+        else:
+            err = tty if stays == "on a terminal" else subprocess.PIPE
+            point = mounting.foreground(image, "-o", "noindexcache", err=err)[0]
+        assert same(point, source)
+        assert len(os.listdir(point / "wide")) == 3000
+        pid = daemon_of(point)
+        held = threads(pid)
     assert len(held) > 1, "workers have started"
     empty = "0" * 16
     for thread in held:
@@ -97,6 +122,48 @@ def test_a_mount_without_the_fence(mounting: Mounting, disc: Path) -> None:
     assert int(status["CapEff"], 16)
     os.kill(pid, signal.SIGTERM)
     wait_until_gone(point, pid)
+
+
+OPENINGS: Final = "open,openat,openat2,creat,open_by_handle_at,execve,execveat"
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["plain", "cso", "gzip"])
+def test_nothing_is_opened_once_the_mount_answers(
+    mounting: Mounting, disc: Path, source: Path, tmp_path: Path, kind: str
+) -> None:
+    """Neither a file nor a module, whatever comes: names, data, a change, counters, signals, a rest, the end."""
+    require("strace")
+    image = KINDS[kind](disc.read_bytes(), tmp_path)
+    point = mounting.mount(image)
+    pid = daemon_of(point)
+    trace = tmp_path / "trace"
+    words = f"strace -f -qq -e signal=none -e trace={OPENINGS},exit_group -p {pid} -o".split()
+    tracer = subprocess.Popen([*words, trace])
+    try:
+        wait_until(lambda: threads(pid)[0]["TracerPid"].strip() != "0", "the daemon is traced")
+        assert same(point, source)
+        assert len(os.listdir(point / "wide")) == 3000
+        for path in point.iterdir():
+            path.lstat()
+            os.listxattr(path, follow_symlinks=False)
+        with pytest.raises(FileNotFoundError):
+            os.stat(point / "missing")
+        succeeds("stats", point)
+        os.kill(pid, signal.SIGUSR1)
+        os.kill(pid, signal.SIGUSR2)
+        time.sleep(REST)
+        os.utime(image)
+        with suppress(OSError):  # data that was decoded before may still be known
+            (point / "data.bin").read_bytes()
+        os.kill(pid, signal.SIGTERM)
+        wait_until_gone(point, pid)
+        tracer.wait(LIMIT)
+    finally:
+        tracer.kill()
+        tracer.wait()
+    (last,) = trace.read_text().splitlines()
+    assert "exit_group(0)" in last
 
 
 # --- reading within it ----------------------------------------------------------------------------------------------
@@ -221,7 +288,7 @@ def test_a_crash_leaves_a_dead_mount_and_no_process(mounting: Mounting, disc: Pa
     (helper,) = outside(pid)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid) and not alive(helper), "the daemon and its helper end")
-    with pytest.raises(OSError, match="not connected"):
+    with pytest.raises(OSError, match=r"not connected|connection abort"):
         os.listdir(point)
     mounting.mount(disc, "-o", "force", point=point)
     assert os.listdir(point)

@@ -359,7 +359,43 @@ def test_a_mount_without_a_socket_to_be_found(mounting: Mounting, disc: Path) ->
     point = mounting.point()
     subprocess.run([*apart, *command("mount", disc, point)], check=True, timeout=LIMIT, capture_output=True)
     said = fails(32, "stats", point)
-    assert said.startswith(f"{point}: the mount tells no counters; an older isofs serves it")
+    assert said.startswith(f"{point}: the mount tells no counters: its daemon has a network namespace of its own")
+    remedy = f"nsenter --net --target PID isofs stats {shlex.quote(str(point))}"
+    assert remedy in said
+    words = ["nsenter", "--net", "--target", str(daemon_of(point)), *command("stats", "--json", point)]
+    assert json.loads(subprocess.run(words, check=True, capture_output=True).stdout)["mount_point"] == str(point)
+
+
+OLD: Final = """
+import socket, sys, time
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind("\\0" + sys.argv[1])
+    listener.listen()
+    print(flush=True)
+    if sys.argv[2] == "closes":
+        listener.accept()[0].close()
+    time.sleep(60)
+"""
+
+
+@as_root
+@pytest.mark.parametrize("how", ["closes", "is stuck"])
+def test_unmounting_does_not_wait_for_the_daemon_of_a_mount_that_has_gone(
+    mounting: Mounting, disc: Path, how: str
+) -> None:
+    """It may still have the name that goes with the device number, which was given out anew."""
+    point = mounting.point()
+    subprocess.run(["unshare", "-n", *command("mount", disc, point)], check=True, timeout=LIMIT, capture_output=True)
+    words = [sys.executable, "-c", OLD, name_of(point)[1:], how]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as old:
+        try:
+            assert old.stdout is not None
+            assert old.stdout.readline() == b"\n"
+            start = time.monotonic()
+            assert succeeds("umount", point) == b""
+            assert time.monotonic() - start < 9
+        finally:
+            old.kill()
 
 
 @as_root

@@ -216,6 +216,37 @@ def test_a_service_tells_its_counters(machine: Machine) -> None:
         assert json.loads(told)["mount_point"] == point
 
 
+HELD: Final = "/run/systemd/system/isofs@.service.d/held.conf"
+TWO: Final = f"{1 << 21 | 1 << 2:016x}"
+"""CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH."""
+
+
+@pytest.mark.parametrize(
+    ("name", "drop_in", "capabilities", "missing"),
+    [
+        ("held", "", TWO, ["capabilities (Operation not permitted)"]),
+        ("wholly-held", "[Service]\nSystemCallFilter=capset\n", "0" * 16, []),
+    ],
+)
+def test_the_daemon_of_a_service_has_its_own_fence(
+    machine: Machine, name: str, drop_in: str, capabilities: str, missing: list[str]
+) -> None:
+    machine.write(HELD, drop_in)
+    machine.does("systemctl", "daemon-reload")
+    try:
+        with started(machine, name) as (unit, point):
+            pid = machine.property(unit, "MainPID")
+            status = dict(re.findall(r"(?m)^(\w+):\t(.*)$", machine.does("cat", f"/proc/{pid}/status")))
+            assert (status["CapEff"], status["NoNewPrivs"], status["Seccomp"]) == (capabilities, "1", "2")
+            assert read(machine, f"{point}/hello.txt") == HELLO
+        machine.does("journalctl", "--sync")
+        said = machine.does("journalctl", "--unit", unit, "--output=cat")
+        assert re.findall("sandbox without (.*)", said) == missing
+    finally:
+        machine.does("rm", HELD)
+        machine.does("systemctl", "daemon-reload")
+
+
 def test_unmounting_by_hand_ends_the_service(machine: Machine) -> None:
     with started(machine, "hand") as (unit, point):
         machine.does("isofs", "umount", point)

@@ -84,14 +84,23 @@ def place(disc: Path, image: Path, mark: bytes, length: int) -> tuple[int, int]:
     return first, last
 
 
-def in_pieces(path: Path, size: int = 65_536) -> tuple[int, int]:
+@contextmanager
+def suppress_lost(errors: tuple[int, ...] = LOST) -> Iterator[None]:
+    """An error that is one of these is no failure."""
+    try:
+        yield
+    except OSError as error:
+        assert error.errno in errors, error  # noqa: PT017
+
+
+def in_pieces(path: Path, size: int = 65_536, errors: tuple[int, ...] = LOST) -> tuple[int, int]:
     """Reads a file past the page cache: how many pieces are right and how many are errors. None is wrong."""
     right = lost = 0
     for offset in range(0, len(DATA), size):
         try:
             found = pread_direct(os.fsencode(path), size, offset)
         except OSError as error:
-            assert error.errno in LOST, error  # noqa: PT017
+            assert error.errno in errors, error  # noqa: PT017
             lost += 1
         else:
             assert found == DATA[offset : offset + size], f"wrong bytes at {offset}"
@@ -192,6 +201,10 @@ def latencies(point: Path, seconds: float) -> list[float]:
 ASKS: Final = {
     "file": ("other", "open(path, 'rb').read()"),
     "mapping": ("other", "mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)[300_000]"),
+    "scattered mapping": (
+        "other",
+        "m = mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ); m.madvise(mmap.MADV_RANDOM); m[300_000]",
+    ),
     "past the cache": ("other", "os.preadv(os.open(path, os.O_RDONLY | os.O_DIRECT), [mmap.mmap(-1, 4096)], 409_600)"),
     "listing": ("cold folder", "os.listdir(path)"),
     "lookup": ("cold folder", "os.stat(path + '/entry 7')"),
@@ -199,13 +212,20 @@ ASKS: Final = {
 }
 """What is asked of stalled storage, by Python."""
 PAGES: Final = ("file", "mapping")
-"""What waits for pages of the kernel's cache: the others are let go when their request is answered."""
+"""What waits for pages that are read ahead; the others wait for a request of their own, and the kernel holds them."""
 
 
 def asking(point: Path, what: str) -> subprocess.Popen[bytes]:
-    """A process that asks."""
+    """A process that asks, and does not get an answer."""
     name, code = ASKS[what]
-    return subprocess.Popen([sys.executable, "-c", f"import mmap, os, sys; path = sys.argv[1]; {code}", point / name])
+    program = f"import mmap, os, sys; path = sys.argv[1]; os.write(1, b'asks'); {code}"
+    reader = subprocess.Popen([sys.executable, "-c", program, point / name], stdout=subprocess.PIPE)
+    assert reader.stdout
+    with reader.stdout as said:
+        assert said.read(4) == b"asks"
+    time.sleep(0.2)
+    assert reader.poll() is None, "the storage did not stall"
+    return reader
 
 
 @contextmanager
@@ -224,7 +244,7 @@ def stalled(
         yield point, lambda: storage.stalled(first // 4096 * 4096, last // 4096 * 4096)
 
 
-@pytest.mark.parametrize("what", ["file", "listing"])
+@pytest.mark.parametrize("what", ["file", "past the cache", "listing", "lookup"])
 def test_reads_of_what_is_in_memory_are_as_quick_as_without_a_stall(
     disc: Path, image: Path, mounting: Mounting, tmp_path: Path, what: str
 ) -> None:
@@ -239,7 +259,6 @@ def test_reads_of_what_is_in_memory_are_as_quick_as_without_a_stall(
         idle = [p99() for _ in range(4)]
         with stalls():  # type: ignore[attr-defined]
             reader = asking(point, what)
-            time.sleep(0.3)
             during = [p99() for _ in range(4)]
             assert reader.poll() is None, "the storage did not stall"
         assert reader.wait(LIMIT) == 0
@@ -251,20 +270,33 @@ def test_reads_of_what_is_in_memory_are_as_quick_as_without_a_stall(
 def test_a_reader_that_waits_for_storage_can_be_killed(
     disc: Path, image: Path, mounting: Mounting, tmp_path: Path, what: str
 ) -> None:
+    """At once if it waits for pages, else as soon as the storage answers; others are served meanwhile."""
     with stalled(disc, image, mounting, tmp_path, what) as (point, stalls):
         with stalls():  # type: ignore[attr-defined]
             reader = asking(point, what)
-            time.sleep(0.4)
-            assert reader.poll() is None, "the storage did not stall"
-            start = time.monotonic()
             reader.kill()
-            with suppress(subprocess.TimeoutExpired):
-                reader.wait(5)
-            took = time.monotonic() - start
-        reader.wait(LIMIT)
-        assert took < 1 or what not in PAGES
+            if what in PAGES:
+                reader.wait(1)
+            assert pread_direct(os.fsencode(point / "numbered"), 4096, 40_960) == DATA[40_960:45_056]
+        reader.wait(1)
+        assert reader.returncode == -signal.SIGKILL
         assert in_pieces(point / "numbered")[1] == 0
         assert len(os.listdir(point / "cold folder")) == 500
+
+
+@pytest.mark.parametrize("what", ["past the cache", "listing", "lookup"])
+def test_readers_whom_the_kernel_holds_are_let_go_when_the_daemon_is_killed(
+    disc: Path, image: Path, mounting: Mounting, tmp_path: Path, what: str
+) -> None:
+    with stalled(disc, image, mounting, tmp_path, what) as (point, stalls):
+        pid = daemon_of(point)
+        with stalls():  # type: ignore[attr-defined]
+            reader = asking(point, what)
+            reader.kill()
+            os.kill(pid, signal.SIGKILL)
+            reader.wait(1)
+            wait_until(lambda: not alive(pid), "the daemon dies")
+            assert isofs("umount", point).returncode == 0
 
 
 # --- images that change ---------------------------------------------------------------------------------------------
@@ -293,35 +325,40 @@ def write_over(image: Path) -> None:
 def test_an_image_that_changes_under_readers_is_not_believed_and_that_is_told_once(
     image: Path, mounting: Mounting, change: Callable[[Path], None]
 ) -> None:
+    """What was decoded before may be given; nothing that would have to be read from the image now."""
     point, process = mounting.foreground(image)
     path = os.fsencode(point / "numbered")
     changed = threading.Event()
-    late: list[str] = []
+    wrong: list[str] = []
+    half = len(DATA) // 2
 
     def reads(number: int) -> None:
-        """By O_DIRECT, a mapping and plain reads; whoever began after the change must get an error."""
+        """The first half until the change, the second half after it."""
         chance = random.Random(number)
-        for _ in range(60):
-            offset = chance.randrange(len(DATA) - 70_000)
+        left = 20
+        while left:
             after = changed.is_set()
+            left -= after
+            offset = chance.randrange(half - 140_000) + (half + 70_000 if after else 0)
             try:
                 found = pread_direct(path, 66_000, offset)
             except OSError as error:
                 assert error.errno == errno.EIO  # noqa: PT017
                 continue
             if found != DATA[offset : offset + 66_000]:
-                late.append(f"wrong bytes at {offset}")
+                wrong.append(f"wrong bytes at {offset}")
             if after:
-                late.append(f"bytes of a changed image at {offset}")
+                wrong.append(f"bytes of a changed image at {offset}")
 
     with ThreadPoolExecutor(4) as readers:
         jobs = [readers.submit(reads, number) for number in range(4)]
-        time.sleep(0.01)
+        time.sleep(0.05)
         change(image)
         changed.set()
         for job in jobs:
             job.result(LIMIT)
-    assert late == []
+    assert wrong == []
+    assert in_pieces(point / "numbered")[1] > 0
     with pytest.raises(OSError, match="Input/output error"):
         os.listdir(point / "cold folder")
     lines = said(process)
@@ -366,19 +403,58 @@ def test_a_daemon_without_descriptors_serves_on(image: Path, mounting: Mounting)
     assert not any("Traceback" in line for line in said(process))
 
 
-@pytest.mark.parametrize("limit", [*range(4, 16), 20, 30])
-def test_a_mount_that_may_open_few_files_works_or_fails_in_one_line(
-    image: Path, mounting: Mounting, limit: int
-) -> None:
+@pytest.mark.parametrize("limit", [5, 6, 8, 10, 12, 14, 16, 20, 21, 22, 24, 30])  # with 4 Python does not start
+def test_a_mount_that_may_open_few_files_works_or_fails_in_one_line(disc: Path, mounting: Mounting, limit: int) -> None:
     point = mounting.point()
-    words = ["prlimit", f"--nofile={limit}:{limit}", *command("mount", image, point)]
+    words = ["prlimit", f"--nofile={limit}:{limit}", *command("mount", disc, point)]
     done = subprocess.run(words, capture_output=True, timeout=LIMIT, check=False)
     if done.returncode == 0:
         assert in_pieces(point / "numbered")[1] == 0
     else:
-        assert b"Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 2
+        assert b"oo many open files" in done.stderr
         assert done.stderr.count(b"\n") == 1, done.stderr
         assert not mounted(point)
+    assert done.returncode == 0 or limit < 30
+
+
+@contextmanager
+def limited(pid: int, more: int) -> Iterator[None]:
+    """Meanwhile a process may have so many bytes more of addresses than it has now."""
+    unlimited = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (memory(pid, "VmSize") + more, unlimited[1]))
+    yield
+    if alive(pid):
+        resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
+
+
+@pytest.mark.parametrize("more", [8 << 20, 32 << 20])
+@pytest.mark.parametrize("when", ["at first", "under way"])
+def test_a_daemon_that_is_denied_memory_gives_right_bytes_or_errors_and_hangs_nobody(
+    image: Path, mounting: Mounting, more: int, when: str
+) -> None:
+    """It may end where not even what is small finds room. Else all is well again with the memory."""
+    point = mounting.mount(image, "-o", "cache=8M")
+    pid = daemon_of(point)
+    if when == "under way":
+        in_pieces(point / "numbered")
+    errors = LOST if more > 8 << 20 else (*LOST, *DEAD)
+    with limited(pid, more), ThreadPoolExecutor(4) as readers:
+        jobs = [readers.submit(in_pieces, point / "numbered", errors=errors) for _ in range(4)]
+        for i in range(FOLDERS):
+            with suppress_lost(errors):
+                assert (point / f"folder {i}" / "file").read_bytes() == b"x" * i
+        with suppress_lost(errors):
+            assert len(os.listdir(point / "cold folder")) == 500
+        for job in jobs:
+            job.result(LIMIT)
+    if alive(pid):
+        assert in_pieces(point / "numbered")[1] == 0
+        assert len(os.listdir(point / "cold folder")) == 500
+    else:
+        assert more <= 8 << 20
+        print(f"{image.name}, {more} bytes more, {when}: the daemon ended")
+        assert isofs("umount", point).returncode == 0
 
 
 def test_thousands_of_open_files_cost_the_daemon_no_descriptors(image: Path, mounting: Mounting) -> None:
@@ -411,16 +487,18 @@ def test_thousands_of_open_files_cost_the_daemon_no_descriptors(image: Path, mou
 
 @pytest.mark.parametrize("both", [False, True], ids=["daemon", "both"])
 def test_a_mount_that_is_killed_while_it_starts_leaves_nothing_that_cannot_be_taken_away(
-    image: Path, mounting: Mounting, both: bool
+    disc: Path, mounting: Mounting, both: bool
 ) -> None:
-    """At any point: not mounted, or dead, or, where it was ready before, alive."""
+    """At any point. Where the command is left it has taken away what it told of."""
     seen = set()
-    for turn in range(16):
+    for turn in range(12):
         point = mounting.point()
-        words = command("mount", image, point)
+        words = command("mount", disc, point)
         start = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         wait_until(lambda start=start, point=point: start.poll() is not None or len(daemons(point)) > 1, "it forks")  # type: ignore[misc]
-        time.sleep(turn * 0.003)
+        if turn == 11:
+            start.wait(LIMIT)
+        time.sleep(turn * 0.004)
         for pid in daemons(point):
             if both or pid != start.pid:
                 with suppress(ProcessLookupError):
@@ -431,13 +509,14 @@ def test_a_mount_that_is_killed_while_it_starts_leaves_nothing_that_cannot_be_ta
         if start.returncode > 0:
             assert told.count(b"\n") == 1, told
             assert b"Traceback" not in told
+            assert not mounted(point)
         if mounted(point):
             with pytest.raises(OSError, match=r"not connected|abort"):
                 os.listdir(point)
             assert isofs("umount", point).returncode == 0
         assert not mounted(point)
         assert os.listdir(point) == []
-    assert len(seen) > 1 or both, "never killed early enough, or late enough"
+    assert len(seen) > 1, "never killed early enough"
 
 
 def test_readers_of_a_killed_daemon_end_with_errors(image: Path, mounting: Mounting) -> None:

@@ -125,12 +125,12 @@ FILES: Final = st.builds(
     st.sampled_from([0, 1, 1_000_000_000, 2**31 - 1, 2**31, 4_000_000_000]),
     OWNERS,
 )
-PARTS_OF_LINKS: Final = st.one_of(st.sampled_from([".", "..", "a", "n" * 250]), NAMES)
+PARTS_OF_LINKS: Final = st.one_of(st.sampled_from([".", "..", "a", "n" * 200]), NAMES)
 LINKS: Final = st.builds(
     lambda parts, root: Link(("/" if root else "") + "/".join(parts)),
     st.lists(PARTS_OF_LINKS, min_size=1, max_size=8),
     st.booleans(),
-).filter(lambda link: len(os.fsencode(link.target)) <= 1000)  # xorriso cuts or refuses longer ones
+).filter(lambda link: len(os.fsencode(link.target)) <= 220)  # of some longer ones xorriso records the end twice
 LEAVES: Final = st.one_of(
     FILES,
     LINKS,

@@ -172,14 +172,16 @@ class Mounting:
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         return where
 
-    def foreground(self, image: Path, *options: str) -> tuple[Path, subprocess.Popen[bytes]]:
-        """Mounts an image by a process that stays in the foreground."""
+    def foreground(
+        self, image: Path, *options: str, err: int = subprocess.PIPE
+    ) -> tuple[Path, subprocess.Popen[bytes]]:
+        """Mounts an image by a process that stays in the foreground. `err`: where its stderr goes."""
         where = self.point()
         process = subprocess.Popen(
             command("mount", "-f", *options, image, where),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=err,
         )
         self._processes.append(process)
         wait_until(lambda: process.poll() is not None or mounted(where), "the image is mounted")
