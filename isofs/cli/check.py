@@ -98,6 +98,10 @@ class Findings:
             if self.counts[weight] <= limits.FINDINGS:
                 self.defects[defect] = None
 
+    def keeps(self, weight: Weight) -> bool:
+        """Whether a further defect is kept, not only counted: a path is looked for only then."""
+        return self.counts[weight] < limits.FINDINGS
+
     @property
     def exit_code(self) -> int:
         """0: clean, perhaps with notes, 1: warnings, 2: damaged."""
@@ -436,7 +440,7 @@ class _Tree:
         if entry.inode not in self._above:
             self._above[entry.inode] = inode, entry.name
             return True
-        if self._found.counts["damage"] < limits.FINDINGS:
+        if self._found.keeps("damage"):
             place, path = self._volume.place(entry.inode), self._path(inode, entry.name)
             while inode not in (entry.inode, self._above[inode][0]):
                 inode = self._above[inode][0]
@@ -583,9 +587,11 @@ class _Tree:
         except ImageError:
             return  # that is said of the image
         if expected is None:
-            self._found.add(offset, path(), "warning", f"the disc has no MD5 sum {index}, which it is told to have")
+            words = f"the disc has no MD5 sum {index}, which it is told to have"
+            self._found.add(offset, path() if self._found.keeps("warning") else b"", "warning", words)
         elif digest != expected:
-            self._found.add(offset, path(), "damage", "its data was changed: its MD5 sum does not fit")
+            words = "its data was changed: its MD5 sum does not fit"
+            self._found.add(offset, path() if self._found.keeps("damage") else b"", "damage", words)
 
     def _sum_apart(self) -> None:
         """Compares the sums of files that overlap others."""

@@ -39,13 +39,14 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--boot", action="store_true", help="the images that the disc boots from instead, as boot-1-x86.img, ..."
     )
+    parser.add_argument("--no-xattrs", action="store_true", help="leave out extended attributes")
     parser.add_argument(
-        "--no-xattrs", action="store_true", help="leave out extended attributes and access control lists"
+        "--acls", action="store_true", help="access control lists too, which give rights to users of this system"
     )
 
 
 def run(args: Namespace) -> int:
-    """Contents, permissions, times, links, attributes and access control lists; nothing that exists is overwritten.
+    """Contents, permissions, times, links and attributes; nothing that exists is overwritten.
 
     What cannot be read or written is said, a line each, and left out with all below it; the exit code is 32 then.
     """
@@ -59,8 +60,11 @@ def run(args: Namespace) -> int:
             os.makedirs(args.directory, exist_ok=True)
         except OSError as error:
             raise UsageError(os.strerror(error.errno or 0), "choose another directory", path=args.directory) from None
-        xattrs = volume.has_xattrs and not args.no_xattrs
-        extraction = _Extraction(volume, os.fsencode(args.directory), image.path, xattrs=xattrs)
+        extraction = _Extraction(
+            *(volume, os.fsencode(args.directory), image.path),
+            xattrs=volume.has_xattrs and not args.no_xattrs,
+            acls=volume.has_xattrs and args.acls,
+        )
         if args.boot:
             return EXIT_FAILED if extraction.extract_boot(image) else EXIT_OK
         failed = extraction.extract(start, args.path)
@@ -70,7 +74,7 @@ def run(args: Namespace) -> int:
 class _Extraction:
     """One run of the command."""
 
-    def __init__(self, volume: Volume, directory: bytes, image: str, *, xattrs: bool) -> None:
+    def __init__(self, volume: Volume, directory: bytes, image: str, *, xattrs: bool, acls: bool) -> None:
         self._volume = volume
         self._directory = directory
         self._image = image
@@ -79,6 +83,7 @@ class _Extraction:
         self._own: dict[bytes, Attributes] = {}
         self._closed: set[bytes] = set()
         self._xattrs = xattrs
+        self._acls = acls
         self._bare = 0
         """Files whose attributes or access control lists could not be kept."""
         self._why = ""
@@ -241,14 +246,17 @@ class _Extraction:
         xattrs: Mapping[bytes, bytes] = {}
         lost = []
         try:
-            xattrs = self._volume.xattrs(attributes.inode) if self._xattrs else {}
-        except ImageError as error:
+            if self._xattrs or self._acls:
+                xattrs = self._volume.xattrs(attributes.inode)
+        except IsofsError as error:
             lost.append(error.reason)
-        lost += [self._set(target, name, value) for name, value in xattrs.items() if name.startswith(_USER)]
+        if self._xattrs:
+            lost += [self._set(target, name, value) for name, value in xattrs.items() if name.startswith(_USER)]
         # the contents are there; a file system without times or modes is none's fault
         with contextlib.suppress(OSError):
             os.chmod(target, attributes.mode & 0o777)  # it may take the right to set attributes; lists depend on it
-        lost += [self._set(target, name, value) for name, value in xattrs.items() if name in _LISTS]
+        if self._acls:
+            lost += [self._set(target, name, value) for name, value in xattrs.items() if name in _LISTS]
         with contextlib.suppress(OSError):
             os.utime(target, ns=(attributes.atime, attributes.mtime))
         self._why = next(filter(None, lost), self._why)

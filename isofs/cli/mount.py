@@ -50,7 +50,7 @@ def run_mount(args: Namespace, *, foreground: bool = False, debug: bool = False,
             raise SystemRefused(f"mounting needs the Python package {error.name}", "install it with pip") from None
         if options.force and not fake:
             remove_dead(mountpoint)
-        check_mountpoint(mountpoint)
+        check_mountpoint(mountpoint)  # again: opening an image may take minutes
         if not fake:
             serve.mount(image, volume, mountpoint, options, foreground=foreground, debug=debug)
     return EXIT_OK

@@ -444,7 +444,7 @@ class Reserve:
 
     def take(self) -> None:
         """Has all of it again, if the system gives it."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, MemoryError):
             while len(self._pieces) < _PIECES:
                 self._pieces.append(_room(_PIECE))
 

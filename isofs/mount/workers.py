@@ -2,7 +2,8 @@
 
 What `trio.to_thread` does, for a process that may be denied memory: `Thread.start` waits until the new thread has
 begun, and for ever if that had no memory to begin with. Here nobody waits for a thread to begin. What is to be done
-stands in a queue; the first thread is there before the first request, all others only make it quicker.
+stands in a queue; the first thread is there before the first request. Who finds none without work and gets no further
+one tries again, and so waits for whichever comes first.
 """
 
 from __future__ import annotations
@@ -45,12 +46,11 @@ class Workers:
         begun.acquire()
         self._jobs.put(begun.release)
         self._idle -= 1
-        self._begin()
-        if not begun.acquire(timeout=_START):
+        if not (self._begin() and begun.acquire(timeout=_START)):
             raise SystemRefused("no thread can be started", "allow more memory, or more processes")
 
     async def run(self, question: Callable[[], T]) -> T:
-        """The answer of a question that is asked by a thread; twice if there was no memory for its answer.
+        """The answer of a question that is asked by a thread; asked twice if there was no memory for its answer.
 
         Raises what the question raises. Whoever is cancelled leaves it behind.
         """
@@ -58,30 +58,41 @@ class Workers:
         token = trio.lowlevel.current_trio_token()
 
         def answered(result: outcome.Outcome[T]) -> None:
-            if task is not None:
-                trio.lowlevel.reschedule(task, result)
+            nonlocal task
+            if task is not None:  # it still waits for this
+                asker, task = task, None
+                trio.lowlevel.reschedule(asker, result)
 
         def asked() -> None:
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(answered, outcome.capture(question))
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            nonlocal task
-            task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._jobs.put(asked)
         with self._lock:
             self._idle -= 1
-            lacking = self._idle < 0
-        if lacking:
-            self._begin()
-        answer: Any = await trio.lowlevel.wait_task_rescheduled(abort)
+        try:
+            while self._idle < 0 and not self._begin():
+                await trio.sleep(_PAUSE)
+            self._jobs.put(asked)
+        except BaseException:
+            with self._lock:
+                self._idle += 1
+            raise
+        try:
+            answer: Any = await trio.lowlevel.wait_task_rescheduled(abort)
+        finally:
+            task = None
         return answer  # type: ignore[no-any-return]
 
-    def _begin(self) -> None:
-        with suppress(RuntimeError, MemoryError):  # another one comes to it
+    def _begin(self) -> bool:
+        """Starts a further thread, if it can be had."""
+        try:
             _thread.start_new_thread(self._work, ())
+        except (RuntimeError, MemoryError):
+            return False
+        return True
 
     def _work(self) -> None:
         while True:
@@ -94,7 +105,7 @@ class Workers:
                 try:
                     job()
                     break
-                except MemoryError:
+                except (MemoryError, OSError):  # of trio's wake-up: an answer that has come is not given again
                     time.sleep(_PAUSE)
             del job
 

@@ -62,7 +62,7 @@ def attributes(path: Path) -> dict[str, bytes]:
 
 def test_files_get_what_is_recorded_of_them(disc: Path, tree: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
-    assert main(["extract", str(disc), str(target)]) == 0
+    assert main(["extract", "--acls", str(disc), str(target)]) == 0
     names = sorted(path.relative_to(tree) for path in tree.rglob("*"))
     assert sorted(path.relative_to(target) for path in target.rglob("*")) == names
     for name in names:
@@ -73,7 +73,16 @@ def test_files_get_what_is_recorded_of_them(disc: Path, tree: Path, tmp_path: Pa
     assert attributes(target / "folder/inner") == {}
 
 
-def test_they_can_be_left_out(disc: Path, tree: Path, tmp_path: Path) -> None:
+def test_lists_are_left_out_unless_they_are_asked_for(disc: Path, tree: Path, tmp_path: Path) -> None:
+    """They name users of the system that wrote the disc; here these are others."""
+    target = tmp_path / "target"
+    assert main(["extract", str(disc), str(target)]) == 0
+    for path in target.rglob("*"):
+        told = attributes(tree / path.relative_to(target))
+        assert attributes(path) == {name: value for name, value in told.items() if name not in (ACCESS, DEFAULT)}
+
+
+def test_attributes_can_be_left_out(disc: Path, tree: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     assert main(["extract", "--no-xattrs", str(disc), str(target)]) == 0
     for path in target.rglob("*"):
@@ -83,7 +92,7 @@ def test_they_can_be_left_out(disc: Path, tree: Path, tmp_path: Path) -> None:
 
 def test_permissions_that_are_asked_for_are_not_given_back_by_lists(disc: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
-    assert main(["extract", "-o", "fmask=0077", str(disc), str(target)]) == 0
+    assert main(["extract", "--acls", "-o", "fmask=0077", str(disc), str(target)]) == 0
     assert attributes(target / "listed") == {}
     assert attributes(target / "marked")["user.comment"] == b"hello"
     assert (target / "listed").stat().st_mode & 0o777 == 0o600
@@ -97,7 +106,7 @@ def test_a_file_system_that_does_not_take_them_costs_one_line(
 
     monkeypatch.setattr(os, "setxattr", refuse)
     target = tmp_path / "target"
-    assert main(["extract", str(disc), str(target)]) == 0
+    assert main(["extract", "--acls", str(disc), str(target)]) == 0
     words = "extended attributes or access control lists of 4 files were not kept (Operation not supported)"
     assert capsys.readouterr().err == f"isofs: {disc}: warning: {words}\n"
     assert (target / "listed").read_text() == "listed\n"
