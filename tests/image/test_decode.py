@@ -372,11 +372,20 @@ def test_arena_that_is_too_small_is_refused(slots: type[decode.Slots], tmp_path:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_queued_run_is_there_after_the_wait(room: Callable[..., Room], first: bool) -> None:
+    """Where the worker comes too late, on a busy machine, whoever waited decodes it."""
     of, plain, number = loaded(room, 2)
-    queued = of.slots.queue(0, first)
-    of.slots.wait(0, number)
-    assert of.slots.help(0, True) == (READY if queued else HELPED)
-    assert of.bytes(0, SLOT) == plain
+    _, rows = written(run([DEFLATE] * ROWS)[0])
+    for _ in range(200):
+        queued = of.slots.queue(0, first)
+        of.slots.wait(0, number)
+        came = of.slots.help(0, True)
+        assert of.bytes(0, SLOT) == plain
+        if came == (READY if queued else HELPED):
+            break
+        until(partial(of.slots.drop, 0))
+        number = of.slots.load(0, rows, BLOCK, len(plain))
+    else:
+        pytest.fail("no worker ever came in time")
 
 
 def test_queued_run_is_there_for_who_helps_at_once(room: Callable[..., Room]) -> None:
